@@ -1,0 +1,50 @@
+// A flow: one rule of one table, as tables keep it and workers use it.
+//
+// The control thread creates, changes and frees flows. Workers read what is const for them: the
+// match (mask, values), `program` by rcu_read(), `counter` and `priority`. Everything else is
+// control-thread bookkeeping.
+#ifndef FLOWTABLE_FLOW_H
+#define FLOWTABLE_FLOW_H
+
+#include "flowtable/flow_text.h"
+
+struct flow {
+	// What workers read.
+	const struct mask *mask; // one reference
+	struct program *program; // published; never NULL
+	uint32_t counter; // id in common/counters.h
+	uint16_t priority;
+	uint8_t table_id;
+	uint8_t flags8; // low bits of FLOW_FLAG_*
+
+	// Control thread.
+	uint64_t cookie;
+	uint64_t created_ns; // monotonic
+	uint64_t modified_ns; // hard timeout counts from here
+	uint64_t used_ns; // when the counter was last seen to have moved
+	uint64_t used_packets; // what the counter was then
+	uint64_t created_realtime_ns; // survives a restart
+	struct counter_base { // subtracted from the counter (reset_counts)
+		uint64_t packets;
+		uint64_t bytes;
+	} base;
+	uint16_t idle_timeout;
+	uint16_t hard_timeout;
+	uint16_t importance;
+	uint16_t flags;
+	void *owner; // the table's links (see table.c)
+	struct flow *next; // the table's: chain of flows with equal mask and values, falling priority
+
+	uint64_t values[]; // mask->n_words words of the match
+};
+
+// A flow made of a parsed text; takes `text->program` over (and sets it to NULL). NULL without
+// memory. flow_free() is for flows that no worker ever saw; flow_defer_free() for all others.
+struct flow *flow_create(struct flow_text *text);
+void flow_free(void *flow);
+void flow_defer_free(struct flow *flow);
+
+// Counts since creation or the last reset.
+struct counter_base flow_counts(const struct flow *flow);
+
+#endif

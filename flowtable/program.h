@@ -1,0 +1,166 @@
+// Programs: compiled action lists. The one form in which actions are kept, run and printed.
+//
+// A program is a packed sequence of ops; each op is a struct that begins with `struct op` and is
+// described by one row of action.def (name, parse, format). The text that a user typed is
+// recovered from the ops in canonical form, and the workers execute the same ops. Programs are
+// immutable once built; flows publish them by pointer and free them by rcu_defer().
+#ifndef FLOWTABLE_PROGRAM_H
+#define FLOWTABLE_PROGRAM_H
+
+#include "flowtable/match.h"
+
+enum op_code {
+#define ACTION(id, ...) OP_##id,
+#include "flowtable/action.def"
+#undef ACTION
+	N_OPS
+};
+
+// Every op starts on 8 bytes; `size` counts the whole op, padding included.
+struct op {
+	uint16_t code; // enum op_code
+	uint16_t size;
+	uint8_t form; // which of several spellings to print (enum *_form below)
+	uint8_t reserved[3];
+};
+
+// OpenFlow's reserved port numbers, 32-bit form (OpenFlow 1.3.5 section 7.2.1).
+#define OFPP_MAX 0xffffff00u
+#define OFPP_UNSET 0xfffffff7u
+#define OFPP_IN_PORT 0xfffffff8u
+#define OFPP_TABLE 0xfffffff9u
+#define OFPP_NORMAL 0xfffffffau
+#define OFPP_FLOOD 0xfffffffbu
+#define OFPP_ALL 0xfffffffcu
+#define OFPP_CONTROLLER 0xfffffffdu
+#define OFPP_LOCAL 0xfffffffeu
+#define OFPP_ANY 0xffffffffu
+
+#define TABLE_ID_CURRENT 255 // resubmit(port,) : the table that the flow is in
+#define N_TABLES 255 // 0 to 254
+#define MAX_LEN_ALL 0 // output without truncation
+
+struct op_output { // output:PORT, NORMAL, FLOOD, ..., output(port=P,max_len=N)
+	struct op op;
+	uint32_t port;
+	uint32_t max_len; // bytes, MAX_LEN_ALL for all
+};
+
+struct op_output_reg { // output:REG[..]
+	struct op op;
+	struct subfield source;
+	uint32_t max_len;
+	uint32_t reserved;
+};
+
+struct op_controller { // controller(...)
+	struct op op;
+	uint16_t max_len;
+	uint16_t controller_id;
+	uint8_t reason; // OFPR_*
+	uint8_t flags;
+	uint16_t userdata_size;
+	uint8_t userdata[];
+};
+
+struct op_resubmit { // resubmit:PORT, resubmit(PORT,TABLE)
+	struct op op;
+	uint32_t in_port; // OFPP_IN_PORT: unchanged
+	uint8_t table_id; // TABLE_ID_CURRENT: the flow's own
+	uint8_t reserved[3];
+};
+
+struct op_goto_table {
+	struct op op;
+	uint8_t table_id;
+	uint8_t reserved[7];
+};
+
+// One changed word of the key: word = (word & ~mask) | value.
+struct op_word {
+	uint16_t word;
+	uint16_t line; // word / KEY_LINE_WORDS
+	uint32_t reserved;
+	uint64_t value;
+	uint64_t mask;
+};
+
+// set_field, load, mod_*, write_metadata: any write of constant bits into one field.
+enum set_form {
+	SET_FORM_SET_FIELD, // set_field:VALUE[/MASK]->FIELD
+	SET_FORM_LOAD, // load:VALUE->FIELD[A..B]
+	SET_FORM_MOD, // mod_dl_src:..., by the field
+	SET_FORM_WRITE_METADATA, // write_metadata:VALUE[/MASK]
+	SET_FORM_SET_TUNNEL, // set_tunnel:VALUE
+};
+struct op_set {
+	struct op op;
+	uint16_t field; // enum field_id
+	uint16_t offset; // SET_FORM_LOAD: subfield
+	uint16_t n_bits;
+	uint16_t n_words;
+	struct op_word words[];
+};
+
+struct op_move { // move:SRC[A..B]->DST[C..D]
+	struct op op;
+	struct subfield source;
+	struct subfield destination;
+};
+
+struct op_push_vlan {
+	struct op op;
+	rte_be16_t tpid; // 0x8100 or 0x88a8
+	uint8_t reserved[6];
+};
+
+struct op_vlan { // mod_vlan_vid, mod_vlan_pcp: push a tag if there is none (OpenFlow 1.0)
+	struct op op;
+	uint16_t value;
+	uint8_t push_if_missing;
+	uint8_t reserved[5];
+};
+
+struct op_note {
+	struct op op;
+	uint16_t length;
+	uint8_t bytes[];
+};
+
+struct op_write_actions { // the nested ops follow, `length` bytes of them
+	struct op op;
+	uint32_t length;
+	uint32_t reserved;
+	struct op ops[];
+};
+
+// Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_ttl, clear_actions,
+// exit, drop.
+
+struct program {
+	uint32_t size; // bytes of ops
+	uint32_t n_ops;
+	uint16_t lines_read; // key lines that ops look at
+	uint16_t lines_written;
+	uint16_t dirty; // every header that ops may change (enum dirty_header)
+	uint8_t flags; // PROGRAM_*
+	uint8_t reserved;
+	_Alignas(8) uint8_t ops[];
+};
+#define PROGRAM_WRITES_ACTION_SET 1
+
+#define program_for_each_op(op_, program_)                                                         \
+	for (const struct op *op_ = (const struct op *)(program_)->ops,                            \
+			     *end_##op_ = (const struct op *)((program_)->ops + (program_)->size); \
+	     op_ < end_##op_; op_ = (const struct op *)((const uint8_t *)op_ + op_->size))
+
+// Names of ports, looked up by the bridge that a flow belongs to. `context` is the bridge's.
+struct port_names {
+	void *context;
+	// Port number by name; OFPP_ANY if unknown.
+	uint32_t (*number)(void *context, const char *name);
+	// Name by number, or NULL.
+	const char *(*name)(void *context, uint32_t number);
+};
+
+#endif

@@ -1,0 +1,75 @@
+// Bridges: ports and flow tables that belong together, and the ways the control plane changes them.
+//
+// A bridge owns its ports (vport/), its tables (flowtable/), its MAC table (l2/) and what workers
+// see of them (datapath/forwarding.h). Every bridge has an internal port of its own name with the
+// OpenFlow number OFPP_LOCAL. Port numbers are stable: a port gets the number it asks for, or the
+// lowest free one, and keeps it until it is deleted. Main thread only.
+#ifndef OFPROTO_BRIDGE_H
+#define OFPROTO_BRIDGE_H
+
+#include "datapath/forwarding.h"
+#include "flowtable/table.h"
+#include "vport/vport.h"
+
+struct bridge;
+struct bridge_port;
+
+// The highest OpenFlow port number that a port can have or ask for.
+#define BRIDGE_MAX_OFPORT 0xfeff
+
+// What a port's VLAN columns say (Port table of ovs-vswitchd.conf.db(5)).
+struct bridge_vlan {
+	int tag; // -1: trunk; 0-4095: access VLAN
+	uint16_t n_trunks; // 0: all
+	uint16_t trunks[64];
+};
+
+// Create an empty bridge with its internal port. `fail_secure`: start without the flow
+// "priority=0,actions=NORMAL". Returns NULL and a sentence if that is not possible.
+struct bridge *bridge_create(const char *name, bool fail_secure, struct error *error);
+// Close all ports and forget everything.
+void bridge_destroy(struct bridge *bridge);
+
+struct bridge *bridge_find(const char *name);
+struct bridge *bridge_first(void);
+struct bridge *bridge_next(const struct bridge *bridge);
+const char *bridge_name(const struct bridge *bridge);
+uint64_t bridge_datapath_id(const struct bridge *bridge);
+const struct port_names *bridge_port_names(const struct bridge *bridge);
+struct forwarding *bridge_forwarding(const struct bridge *bridge);
+
+// Open a port and attach it. `ofport_request` 0: any. The port's OpenFlow number is in
+// *ofport. Errors: name taken (also on another bridge), number taken or out of range, and
+// everything vport_open() says.
+int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
+		    uint32_t ofport_request, const struct bridge_vlan *vlan, uint32_t *ofport,
+		    struct error *error);
+int bridge_del_port(struct bridge *bridge, const char *name, struct error *error);
+void bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vlan);
+
+struct bridge_port *bridge_port_by_name(const struct bridge *bridge, const char *name);
+struct bridge_port *bridge_port_by_number(const struct bridge *bridge, uint32_t ofport);
+// Search all bridges; *bridge (if not NULL) says where it was found.
+struct bridge_port *bridge_port_find(const char *name, struct bridge **bridge);
+// In order of OpenFlow number; LOCAL last.
+struct bridge_port *bridge_port_first(const struct bridge *bridge);
+struct bridge_port *bridge_port_next(const struct bridge *bridge, const struct bridge_port *port);
+struct vport *bridge_port_vport(const struct bridge_port *port);
+
+// Counters since the port was opened, with the names of Interface.statistics.
+struct bridge_port_stats {
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+	uint64_t rx_dropped, tx_dropped, rx_errors, tx_errors, rx_missed_errors;
+	uint64_t collisions;
+	uint64_t drops[N_DROPS]; // by reason: enum drop_reason in datapath/drop.h
+};
+void bridge_port_get_stats(const struct bridge_port *port, struct bridge_port_stats *stats);
+
+// MAC table settings (other-config:mac-aging-time, mac-table-size).
+void bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int aging_s);
+struct mac_table *bridge_mac_table(const struct bridge *bridge);
+
+// The table with this id, or NULL while no flow was ever added to it.
+struct table *bridge_table(const struct bridge *bridge, uint8_t table_id);
+
+#endif

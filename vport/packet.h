@@ -1,0 +1,44 @@
+// Packets: DPDK mbufs with a small private area for what the switch knows about them.
+//
+// Every mbuf comes from one of the pools of packet_pool() and carries `struct packet_meta` in its
+// private area. VLAN tags are in the data, never stripped into the mbuf. Owner: exactly one of a
+// port's receive call, a vector, or a transmit queue; whoever drops a packet counts one named
+// reason (datapath/drop.def).
+#ifndef VPORT_PACKET_H
+#define VPORT_PACKET_H
+
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+struct packet_meta {
+	uint32_t in_port; // OpenFlow number on the bridge it is in now
+	uint8_t hops; // patch ports passed; bounded
+	uint8_t reserved[3];
+	uint64_t reserved2[7];
+};
+
+#define PACKET_META_SIZE 64
+_Static_assert(sizeof(struct packet_meta) == PACKET_META_SIZE, "mbuf private area is one line");
+
+static inline struct packet_meta *packet_meta(struct rte_mbuf *packet)
+{
+	return rte_mbuf_to_priv(packet);
+}
+
+struct error;
+
+// Create the pool of `n` mbufs with data rooms for an Ethernet frame of 1518 bytes (longer frames
+// use several segments). Main thread, after EAL.
+int packet_pool_init(unsigned int n, struct error *error);
+
+// Main thread, after all ports are closed and workers stopped.
+void packet_pool_destroy(void);
+
+// The pool to receive into. Any thread.
+struct rte_mempool *packet_pool(void);
+
+// A full private copy (data and metadata) of a packet; NULL when the pool is empty.
+struct rte_mbuf *packet_copy(struct rte_mbuf *packet);
+
+#endif

@@ -61,15 +61,15 @@ LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE_FLAGS) $(LDFLAG
 # best set for the machine is chosen at start.
 HOT_LEVELS := x86-64-v2 x86-64-v3 x86-64-v4
 HOT_SOURCES := $(wildcard flowtable/classifier/*_lookup.c) flowtable/table_lookup.c \
-	l2/normal.c l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
-	datapath/pipeline.c datapath/actions.c datapath/output.c datapath/forward.c datapath/hot.c
+	l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
+	datapath/pipeline.c datapath/actions.c datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c
 HOT_SOURCES := $(wildcard $(HOT_SOURCES))
 
 SOURCES := $(filter-out $(HOT_SOURCES),$(foreach f,$(FOLDERS),$(wildcard $(f)/*.c)))
 CLIENT_MAIN := ctl/vsctl.c
 DAEMON_MAIN := ctl/vswitchd.c
 # vsctl links no DPDK: it is made of these files alone.
-CLIENT_SOURCES := $(CLIENT_MAIN) $(wildcard ctl/client_*.c) ctl/command.c ctl/schema.c ctl/help.c \
+CLIENT_SOURCES := $(CLIENT_MAIN) $(wildcard ctl/client_*.c) ctl/command.c $(wildcard ctl/schema*.c) ctl/help.c \
 	ctl/render.c common/error.c common/text.c
 CLIENT_SOURCES := $(wildcard $(CLIENT_SOURCES))
 LIBRARY_SOURCES := $(filter-out $(CLIENT_MAIN) $(DAEMON_MAIN) $(wildcard ctl/client_*.c) \

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define LOG_LINE_SIZE 2048
-#define LOG_LIMIT_INTERVAL_NS (5 * NS_PER_S)
+#define LOG_LIMIT_INTERVAL_NS (5 * NS_PER_SECOND)
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",

@@ -1,0 +1,71 @@
+// The way of a vector, step by step. Hot; each function is called by the one before it.
+#ifndef DATAPATH_FORWARD_H
+#define DATAPATH_FORWARD_H
+
+#include "datapath/worker.h"
+#include "flowtable/program.h"
+
+// Everything about one vector under way that the steps share.
+struct forward {
+	struct worker *worker;
+	const struct forwarding *forwarding;
+	struct forwarding_port *in_port; // where all packets of the vector came from
+	struct vector *vector;
+	unsigned int hops; // patch ports that the packets have passed
+	uint64_t finished; // packets that no further action may touch (exit, drop)
+	uint32_t n_lookups; // of the whole vector
+	struct trace *trace;
+};
+
+// Entry points (datapath/hot.h).
+void forward_burst(struct worker *worker, struct forwarding *forwarding,
+		   struct forwarding_port *port, struct rte_mbuf **packets, uint16_t n);
+bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *key);
+
+// pipeline.c: run `packets` through tables, from `table_id` on.
+void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth);
+
+// Tables that packets go to next, merged by table.
+struct pipeline_next {
+	unsigned int n;
+	struct {
+		uint8_t table_id;
+		uint64_t packets;
+	} entries[VECTOR_SIZE];
+};
+void pipeline_next_add(struct pipeline_next *next, uint8_t table_id, uint64_t packets);
+
+// actions.c: run a flow's program for `packets`. Where the program ends in a jump, the packets
+// are added to `next`.
+void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
+		 uint64_t packets, unsigned int depth, struct pipeline_next *next);
+// Carry out what write_actions left behind for each packet.
+void actions_run_sets(struct forward *forward, uint64_t packets);
+
+// output.c: decide that a packet, as it is now, leaves through a port.
+void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
+// One instance of a packet ends here for `reason`.
+void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason);
+void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port);
+// Make a packet's bytes safe to change: earlier outputs get what they were promised. False if
+// there is no memory for it; the packet is finished then.
+bool output_make_writable(struct forward *forward, unsigned int packet);
+// All packets of the vector are done: send or drop each.
+void output_finish(struct forward *forward, uint64_t packets);
+// Send an altered copy of a packet, made by the caller, to one port; takes `copy`.
+void output_copy(struct forward *forward, unsigned int packet, struct forwarding_port *port,
+		 struct rte_mbuf *copy);
+// Bring the packet's bytes up to date with its key. False as for output_make_writable().
+bool output_commit(struct forward *forward, unsigned int packet);
+// Send what is queued for all ports.
+void output_flush(struct worker *worker);
+
+// normal.c: the learning switch.
+void normal_run(struct forward *forward, uint64_t packets);
+
+static inline void forward_finish(struct forward *forward, unsigned int packet)
+{
+	forward->finished |= 1ULL << packet;
+}
+
+#endif

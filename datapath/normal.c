@@ -1,0 +1,159 @@
+#include "datapath/forward.h"
+
+#include "common/rcu.h"
+#include "datapath/write_back.h"
+
+#include <string.h>
+
+#define TPID_VLAN RTE_BE16(0x8100)
+#define PRESENT RTE_BE16(KEY_VLAN_PRESENT)
+
+// May `port` carry this VLAN (0: untagged)?
+static bool port_has_vlan(const struct forwarding_port *port, uint16_t vlan)
+{
+	if (port->vlan_tag >= 0)
+		return port->vlan_tag == vlan;
+	return port->trunks[vlan / 64] >> vlan % 64 & 1;
+}
+
+// The VLAN that a received packet is in; false if the port does not admit it.
+static bool packet_vlan(const struct forwarding_port *port, const struct key_core *core,
+			uint16_t *vlan)
+{
+	const uint16_t vid = rte_be_to_cpu_16(core->vlan_tci0) & 0xfff;
+
+	if (port->vlan_tag >= 0) {
+		*vlan = (uint16_t)port->vlan_tag;
+		return vid == 0; // a priority tag is no VLAN
+	}
+	*vlan = vid;
+	return port_has_vlan(port, vid);
+}
+
+// IEEE 802.1Q table 8-1: addresses that a bridge does not forward.
+static bool is_reserved_address(const uint8_t mac[6])
+{
+	static const uint8_t reserved[5] = { 0x01, 0x80, 0xc2, 0x00, 0x00 };
+
+	return !memcmp(mac, reserved, sizeof(reserved)) && mac[5] <= 0x0f;
+}
+
+static bool is_multicast(const uint8_t mac[6])
+{
+	return mac[0] & 1;
+}
+
+static void learn(struct forward *forward, const struct forwarding_port *port,
+		  const struct key_core *core, uint16_t vlan)
+{
+	struct mac_table *table = rcu_read(&forward->forwarding->mac_table);
+	struct worker *worker = forward->worker;
+	struct worker_event event = {
+		.forwarding = forward->forwarding->index,
+		.vlan = vlan,
+		.ofport = port->ofport,
+	};
+
+	if (is_multicast(core->eth_src) || forward->trace)
+		return;
+	if (likely(mac_table_refresh(table, vlan, core->eth_src, port->ofport)))
+		return;
+	memcpy(event.mac, core->eth_src, sizeof(event.mac));
+	if (rte_ring_sp_enqueue_elem(worker->events, &event, sizeof(event)) != 0)
+		worker->n_events_lost++;
+}
+
+// Send in the form that the output port wants: with the VLAN's tag, or without.
+static void send_in_vlan(struct forward *forward, unsigned int packet,
+			 struct forwarding_port *port, uint16_t vlan)
+{
+	const struct key_core *core = vector_core(forward->vector, packet);
+	const bool tagged = core->vlan_tci0 & PRESENT;
+	const uint16_t vid = rte_be_to_cpu_16(core->vlan_tci0) & 0xfff;
+	const bool want_tag = port->vlan_tag < 0 && vlan != 0;
+	struct rte_mbuf *copy;
+
+	if (tagged ? want_tag && vid == vlan : !want_tag) {
+		output_port(forward, packet, port);
+		return;
+	}
+	if (!output_commit(forward, packet))
+		return;
+	copy = packet_copy(forward->vector->packets[packet]);
+	if (!copy) {
+		output_drop(forward, packet, DROP_NO_MEMORY);
+		return;
+	}
+	// A priority tag gives way to the VLAN's, with its priority.
+	if (tagged)
+		packet_pop_vlan(copy);
+	if (want_tag && !packet_push_vlan(copy, TPID_VLAN,
+					  rte_cpu_to_be_16(vlan) |
+						  (core->vlan_tci0 & RTE_BE16(0xe000)))) {
+		rte_pktmbuf_free(copy);
+		output_drop(forward, packet, DROP_NO_MEMORY);
+		return;
+	}
+	output_copy(forward, packet, port, copy);
+}
+
+static void flood(struct forward *forward, unsigned int packet,
+		  const struct forwarding_port *in_port, uint16_t vlan)
+{
+	const struct forwarding_flood *ports = rcu_read(&forward->forwarding->flood);
+	bool sent = false;
+
+	for (uint32_t i = 0; ports && i < ports->n; i++) {
+		struct forwarding_port *port = ports->ports[i];
+
+		if (port->ofport == in_port->ofport || port->no_flood || !port_has_vlan(port, vlan))
+			continue;
+		send_in_vlan(forward, packet, port, vlan);
+		sent = true;
+	}
+	if (!sent)
+		output_drop(forward, packet, DROP_NORMAL_NO_PORTS);
+}
+
+static void forward_one(struct forward *forward, unsigned int packet)
+{
+	const struct key_core *core = vector_core(forward->vector, packet);
+	struct forwarding_port *in_port =
+		forwarding_port(forward->forwarding, rte_be_to_cpu_32(core->in_port));
+	struct forwarding_port *port;
+	uint32_t ofport;
+	uint16_t vlan;
+
+	// A resubmit may have given it a port that does not exist.
+	if (unlikely(!in_port)) {
+		output_drop(forward, packet, DROP_NO_PORT);
+		return;
+	}
+	if (unlikely(!packet_vlan(in_port, core, &vlan))) {
+		output_drop(forward, packet, DROP_NORMAL_VLAN);
+		return;
+	}
+	if (unlikely(is_reserved_address(core->eth_dst))) {
+		output_drop(forward, packet, DROP_NORMAL_RESERVED);
+		return;
+	}
+	learn(forward, in_port, core, vlan);
+	if (is_multicast(core->eth_dst)) {
+		flood(forward, packet, in_port, vlan);
+		return;
+	}
+	ofport = mac_table_lookup(rcu_read(&forward->forwarding->mac_table), vlan, core->eth_dst);
+	port = ofport == MAC_TABLE_NONE ? NULL : forwarding_port(forward->forwarding, ofport);
+	if (!port || !port_has_vlan(port, vlan))
+		flood(forward, packet, in_port, vlan);
+	else if (port->ofport == in_port->ofport)
+		output_drop(forward, packet, DROP_NORMAL_SAME_PORT);
+	else
+		send_in_vlan(forward, packet, port, vlan);
+}
+
+void normal_run(struct forward *forward, uint64_t packets)
+{
+	for_each_packet(i, packets)
+		forward_one(forward, (unsigned int)i);
+}

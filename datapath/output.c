@@ -1,0 +1,350 @@
+#include "datapath/forward.h"
+
+#include "common/rcu.h"
+#include "datapath/write_back.h"
+
+// One more instance of the packet is sent or dropped: all but the first came to be by copying.
+static void count_instance(struct forward *forward, unsigned int packet)
+{
+	const uint64_t bit = 1ULL << packet;
+
+	if (forward->vector->delivered & bit && !forward->trace)
+		forward->worker->n_copies++;
+	forward->vector->delivered |= bit;
+}
+
+static void count_drop(struct forward *forward, enum drop_reason reason)
+{
+	worker_count_rx_drop(forward->worker, forward->in_port->vport, reason, 1);
+	if (unlikely(forward->trace))
+		forward->trace->drop(forward->trace->context, forward->in_port, reason);
+}
+
+void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason)
+{
+	count_instance(forward, packet);
+	count_drop(forward, reason);
+}
+
+// Why a port took fewer packets than it was given.
+static enum drop_reason refusal(const struct vport *vport)
+{
+	return vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER;
+}
+
+static void flush_port(struct worker *worker, struct vport *vport)
+{
+	struct tx_batch *batch = &worker->tx[vport->index];
+	struct port_counters *counters = &worker->ports[vport->index];
+	uint16_t queue = (uint16_t)(worker->id % vport->n_txq);
+	uint32_t length[VECTOR_SIZE];
+	uint16_t n = batch->n, sent;
+	const bool lock = !vport->class->tx_thread_safe;
+
+	batch->n = 0;
+	// A sent packet is not ours to look at any more.
+	for (unsigned int i = 0; i < n; i++)
+		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
+	if (lock)
+		rte_spinlock_lock(&vport->tx_lock[queue]);
+	sent = vport->class->tx(vport, queue, batch->packets, n);
+	if (lock)
+		rte_spinlock_unlock(&vport->tx_lock[queue]);
+	counters->tx_packets += sent;
+	for (unsigned int i = 0; i < sent; i++)
+		counters->tx_bytes += length[i];
+	if (unlikely(sent < n)) {
+		counters->tx_drops[refusal(vport)] += n - sent;
+		rte_pktmbuf_free_bulk(batch->packets + sent, n - sent);
+	}
+}
+
+void output_flush(struct worker *worker)
+{
+	for (unsigned int i = 0; i < worker->n_tx_active; i++)
+		if (worker->tx[worker->tx_active[i]->vport->index].n)
+			flush_port(worker, worker->tx_active[i]->vport);
+	worker->n_tx_active = 0;
+}
+
+static void drop_at_port(struct worker *worker, struct forwarding_port *port,
+			 enum drop_reason reason, struct rte_mbuf *packet)
+{
+	worker_count_tx_drop(worker, port->vport, reason, 1);
+	if (unlikely(worker->trace))
+		worker->trace->drop(worker->trace->context, port, reason);
+	rte_pktmbuf_free(packet);
+}
+
+// Hand a packet to the bridge on the other side of a patch port. It goes on when the vector that
+// it came from is finished.
+static void send_to_patch(struct forward *forward, struct forwarding_port *port,
+			  struct rte_mbuf *packet)
+{
+	struct worker *worker = forward->worker;
+	struct forwarding_port *peer = rcu_read(&port->peer);
+	enum drop_reason reason;
+
+	if (!peer)
+		reason = DROP_NO_PEER;
+	else if (forward->hops >= PATCH_MAX_HOPS)
+		reason = DROP_PATCH_LOOP;
+	else if (worker->patch_tail - worker->patch_head >= PATCH_QUEUE_SIZE)
+		reason = DROP_TX_FULL;
+	else {
+		if (!worker->trace) {
+			worker->ports[port->vport->index].tx_packets++;
+			worker->ports[port->vport->index].tx_bytes += rte_pktmbuf_pkt_len(packet);
+		}
+		worker->patch_queue[worker->patch_tail++ % PATCH_QUEUE_SIZE] =
+			(struct patch_packet){ packet, peer, forward->hops + 1 };
+		return;
+	}
+	drop_at_port(worker, port, reason, packet);
+}
+
+// Queue a packet for a port; takes it. `packet` may be shared with other ports' queues.
+static void send(struct forward *forward, struct forwarding_port *port, struct rte_mbuf *packet)
+{
+	struct worker *worker = forward->worker;
+	struct vport *vport = port->vport;
+	struct tx_batch *batch;
+
+	if (unlikely(!vport->polled)) {
+		send_to_patch(forward, port, packet);
+		return;
+	}
+	if (unlikely(worker->trace)) {
+		worker->trace->output(worker->trace->context, port, packet);
+		rte_pktmbuf_free(packet);
+		return;
+	}
+	batch = &worker->tx[vport->index];
+	if (batch->n == 0)
+		worker->tx_active[worker->n_tx_active++] = port;
+	batch->packets[batch->n++] = packet;
+	if (unlikely(batch->n == VECTOR_SIZE))
+		output_flush(worker);
+}
+
+// May this port send the packet as it is now?
+static bool port_accepts(const struct forwarding_port *port, const struct rte_mbuf *packet,
+			 enum drop_reason *reason)
+{
+	// Room for the Ethernet header and two tags beside the layer-3 MTU.
+	const uint32_t longest = port->vport->mtu + 14 + 8;
+
+	if (unlikely(!port->admin_up)) {
+		*reason = DROP_PORT_DOWN;
+		return false;
+	}
+	if (unlikely(rte_pktmbuf_pkt_len(packet) > longest)) {
+		*reason = DROP_TX_MTU;
+		return false;
+	}
+	return true;
+}
+
+// A refusal by the output port is counted there.
+static void refuse(struct forward *forward, unsigned int packet, struct forwarding_port *port,
+		   enum drop_reason reason)
+{
+	count_instance(forward, packet);
+	worker_count_tx_drop(forward->worker, port->vport, reason, 1);
+	if (unlikely(forward->trace))
+		forward->trace->drop(forward->trace->context, port, reason);
+}
+
+// Carry out the output decided before, while the packet itself goes on.
+static void send_pending(struct forward *forward, unsigned int packet)
+{
+	struct vector *vector = forward->vector;
+	struct forwarding_port *port = vector->pending[packet];
+	struct rte_mbuf *mbuf = vector->packets[packet];
+
+	if (!port)
+		return;
+	vector->pending[packet] = NULL;
+	if (unlikely(!port->vport->polled)) {
+		// The other bridge will change the packet: it gets one of its own.
+		mbuf = packet_copy(mbuf);
+		if (!mbuf) {
+			refuse(forward, packet, port, DROP_NO_MEMORY);
+			return;
+		}
+	} else {
+		rte_pktmbuf_refcnt_update(mbuf, 1);
+	}
+	count_instance(forward, packet);
+	send(forward, port, mbuf);
+}
+
+static bool is_shared(struct rte_mbuf *packet)
+{
+	for (; packet; packet = packet->next)
+		if (rte_mbuf_refcnt_read(packet) > 1)
+			return true;
+	return false;
+}
+
+bool output_make_writable(struct forward *forward, unsigned int packet)
+{
+	struct vector *vector = forward->vector;
+	struct rte_mbuf *copy;
+
+	send_pending(forward, packet);
+	if (likely(!is_shared(vector->packets[packet])))
+		return true;
+	copy = packet_copy(vector->packets[packet]);
+	if (!copy) {
+		output_drop(forward, packet, DROP_NO_MEMORY);
+		forward_finish(forward, packet);
+		return false;
+	}
+	rte_pktmbuf_free(vector->packets[packet]);
+	vector->packets[packet] = copy;
+	return true;
+}
+
+bool output_commit(struct forward *forward, unsigned int packet)
+{
+	if (likely(!forward->vector->dirty[packet]))
+		return true;
+	if (!output_make_writable(forward, packet))
+		return false;
+	write_back(forward->vector, packet);
+	return true;
+}
+
+void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port)
+{
+	struct vector *vector = forward->vector;
+	enum drop_reason reason;
+
+	if (!output_commit(forward, packet))
+		return;
+	if (unlikely(!port_accepts(port, vector->packets[packet], &reason))) {
+		refuse(forward, packet, port, reason);
+		return;
+	}
+	send_pending(forward, packet);
+	vector->pending[packet] = port;
+}
+
+void output_copy(struct forward *forward, unsigned int packet, struct forwarding_port *port,
+		 struct rte_mbuf *copy)
+{
+	enum drop_reason reason;
+
+	send_pending(forward, packet);
+	if (unlikely(!port_accepts(port, copy, &reason))) {
+		refuse(forward, packet, port, reason);
+		rte_pktmbuf_free(copy);
+		return;
+	}
+	count_instance(forward, packet);
+	send(forward, port, copy);
+}
+
+static void output_flood(struct forward *forward, unsigned int packet, bool all)
+{
+	const struct forwarding_flood *flood = rcu_read(&forward->forwarding->flood);
+	uint32_t in_port = rte_be_to_cpu_32(vector_core(forward->vector, packet)->in_port);
+
+	for (uint32_t i = 0; flood && i < flood->n; i++)
+		if (flood->ports[i]->ofport != in_port && (all || !flood->ports[i]->no_flood))
+			output_port(forward, packet, flood->ports[i]);
+}
+
+// Send at most max_len bytes: a copy that is cut, the packet itself stays whole.
+static void output_truncated(struct forward *forward, unsigned int packet,
+			     struct forwarding_port *port, uint32_t max_len)
+{
+	struct rte_mbuf *copy;
+
+	if (!output_commit(forward, packet))
+		return;
+	copy = packet_copy(forward->vector->packets[packet]);
+	if (!copy) {
+		output_drop(forward, packet, DROP_NO_MEMORY);
+		return;
+	}
+	while (rte_pktmbuf_pkt_len(copy) > max_len) {
+		uint32_t surplus = rte_pktmbuf_pkt_len(copy) - max_len;
+		uint16_t last = rte_pktmbuf_lastseg(copy)->data_len;
+
+		if (copy->nb_segs > 1 && surplus >= last) {
+			struct rte_mbuf *segment = copy;
+
+			while (segment->next->next)
+				segment = segment->next;
+			rte_pktmbuf_free_seg(segment->next);
+			segment->next = NULL;
+			copy->nb_segs--;
+			copy->pkt_len -= last;
+		} else {
+			rte_pktmbuf_trim(copy, (uint16_t)surplus);
+		}
+	}
+	output_copy(forward, packet, port, copy);
+}
+
+static void output_number(struct forward *forward, unsigned int packet, uint32_t ofport,
+			  uint32_t max_len)
+{
+	struct forwarding_port *port = forwarding_port(forward->forwarding, ofport);
+
+	if (unlikely(!port))
+		output_drop(forward, packet, DROP_NO_PORT);
+	else if (unlikely(max_len && max_len < rte_pktmbuf_pkt_len(forward->vector->packets[packet])))
+		output_truncated(forward, packet, port, max_len);
+	else
+		output_port(forward, packet, port);
+}
+
+void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len)
+{
+	uint32_t in_port = rte_be_to_cpu_32(vector_core(forward->vector, packet)->in_port);
+
+	switch (ofport) {
+	case OFPP_IN_PORT:
+		output_number(forward, packet, in_port, max_len);
+		break;
+	case OFPP_FLOOD:
+		output_flood(forward, packet, false);
+		break;
+	case OFPP_ALL:
+		output_flood(forward, packet, true);
+		break;
+	case OFPP_CONTROLLER:
+		output_drop(forward, packet, DROP_CONTROLLER);
+		break;
+	case OFPP_NORMAL:
+		normal_run(forward, 1ULL << packet);
+		break;
+	default:
+		if (unlikely(ofport == in_port))
+			output_drop(forward, packet, DROP_IN_PORT);
+		else
+			output_number(forward, packet, ofport, max_len);
+		break;
+	}
+}
+
+void output_finish(struct forward *forward, uint64_t packets)
+{
+	struct vector *vector = forward->vector;
+
+	for_each_packet(i, packets) {
+		struct forwarding_port *port = vector->pending[i];
+
+		if (likely(port)) {
+			count_instance(forward, (unsigned int)i);
+			send(forward, port, vector->packets[i]);
+			continue;
+		}
+		if (!(vector->delivered & 1ULL << i))
+			count_drop(forward, vector->reason[i]);
+		rte_pktmbuf_free(vector->packets[i]);
+	}
+}

@@ -1,0 +1,94 @@
+// A vector: up to 64 packets on their way through one bridge, with everything known about them.
+//
+// The headers of each packet are parsed once into key lines; classifiers and actions work on the
+// lines. `dirty` says which headers differ from the packet's bytes: write_back() brings them
+// together before a packet leaves or its structure changes. Sets of packets are 64-bit masks.
+// A vector belongs to one worker and is reused for every burst.
+#ifndef DATAPATH_VECTOR_H
+#define DATAPATH_VECTOR_H
+
+#include "datapath/forwarding.h"
+#include "flowtable/key.h"
+#include "vport/packet.h"
+
+#define for_each_packet(i, packets)                                                                \
+	for (uint64_t left_##i = (packets), i;                                                     \
+	     left_##i && (i = (uint64_t)__builtin_ctzll(left_##i), 1); left_##i &= left_##i - 1)
+
+// Where a packet's headers begin, in bytes from the start of the frame; 0: there is none.
+struct packet_layout {
+	uint16_t l3;
+	uint16_t l4; // only for a first or only fragment with a whole transport header
+	uint16_t l4_size; // bytes from l4 to the end of the IP packet
+	uint8_t n_vlans; // tags the key knows: 0 to 2
+	uint8_t l4_proto; // IPPROTO_* behind any extension headers
+	uint8_t n_mpls;
+};
+
+struct op;
+
+// The OpenFlow action set of one packet (OpenFlow 1.3.5 section 5.10): at most one op of a kind.
+#define ACTION_SET_MAX_FIELDS 64
+struct action_set {
+	const struct op *pop_vlan;
+	const struct op *push_vlan;
+	const struct op *dec_ttl;
+	const struct op *output;
+	uint32_t n_fields;
+	const struct op *fields[ACTION_SET_MAX_FIELDS];
+};
+
+struct vector {
+	uint64_t lines[KEY_LINES][VECTOR_SIZE][KEY_LINE_WORDS] __attribute__((aligned(64)));
+	struct rte_mbuf *packets[VECTOR_SIZE];
+	uint32_t length[VECTOR_SIZE]; // bytes of the frame as received
+	uint16_t dirty[VECTOR_SIZE]; // enum dirty_header
+	uint16_t n_lookups[VECTOR_SIZE]; // table lookups so far, against the budget
+	struct packet_layout layout[VECTOR_SIZE];
+	// The output decided last. It is carried out when the next one comes, with a shared
+	// reference, or at the end with the packet itself: one output needs no copy.
+	struct forwarding_port *pending[VECTOR_SIZE];
+	uint8_t reason[VECTOR_SIZE]; // why it is dropped, if it never gets an output
+	// Packets of which at least one instance was sent or dropped already. Every further one
+	// came to be by copying, and is counted so: what comes in and is copied equals what goes
+	// out and is dropped.
+	uint64_t delivered;
+	uint64_t has_action_set;
+	struct action_set action_sets[VECTOR_SIZE];
+	struct key_vector keys; // points at `lines`
+	uint16_t live_lines; // which lines are filled
+	uint16_t n;
+};
+
+static inline struct key_core *vector_core(struct vector *vector, unsigned int packet)
+{
+	return (struct key_core *)vector->lines[KEY_LINE_CORE][packet];
+}
+
+static inline struct key_ipv6 *vector_ipv6(struct vector *vector, unsigned int packet)
+{
+	return (struct key_ipv6 *)vector->lines[KEY_LINE_IPV6][packet];
+}
+
+static inline struct key_rare *vector_rare(struct vector *vector, unsigned int packet)
+{
+	return (struct key_rare *)vector->lines[KEY_LINE_RARE][packet];
+}
+
+static inline uint64_t vector_mask(unsigned int n)
+{
+	return n >= 64 ? UINT64_MAX : (1ULL << n) - 1;
+}
+
+// Put the key of one packet together from its live lines, the others zero. For trace and tests.
+static inline void vector_get_key(const struct vector *vector, unsigned int packet,
+				  struct key *key)
+{
+	for (unsigned int line = 0; line < KEY_LINES; line++)
+		for (unsigned int word = 0; word < KEY_LINE_WORDS; word++)
+			key->words[line * KEY_LINE_WORDS + word] =
+				vector->live_lines & 1u << line ? vector->lines[line][packet][word] :
+								  0;
+}
+
+#endif

@@ -1,0 +1,204 @@
+#include "datapath/worker.h"
+
+#include "common/clock.h"
+#include "common/rcu.h"
+#include "datapath/datapath.h"
+#include "datapath/hot.h"
+#include "datapath/worker_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+
+// A worker looks for packets this long in vain before it goes to sleep.
+#define IDLE_POLL_NS (200 * NS_PER_US)
+#define EVENTS_PER_WORKER 4096
+// Even with nothing to poll it looks at the world now and then.
+#define LONGEST_SLEEP_NS (1000 * (int64_t)NS_PER_MS)
+
+struct worker *worker_create(unsigned int id)
+{
+	struct worker *worker = aligned_alloc(64, RTE_ALIGN_CEIL(sizeof(*worker), 64));
+	const ssize_t ring_size =
+		rte_ring_get_memsize_elem(sizeof(struct worker_event), EVENTS_PER_WORKER);
+
+	if (!worker)
+		return NULL;
+	memset(worker, 0, sizeof(*worker));
+	worker->id = id;
+	worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	worker->counters = counter_set_create();
+	// Pages of ports that do not exist are never touched.
+	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
+	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
+	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,
+				       RTE_ALIGN_CEIL((size_t)ring_size, RTE_CACHE_LINE_SIZE));
+	if (worker->wake_fd < 0 || !worker->counters || !worker->ports || !worker->tx ||
+	    !worker->events) {
+		worker_destroy(worker);
+		return NULL;
+	}
+	rte_ring_init(worker->events, "events", EVENTS_PER_WORKER, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	return worker;
+}
+
+void worker_destroy(struct worker *worker)
+{
+	if (!worker)
+		return;
+	if (worker->wake_fd >= 0)
+		close(worker->wake_fd);
+	counter_set_destroy(worker->counters);
+	free(worker->ports);
+	free(worker->tx);
+	free(worker->events);
+	free(worker->poll_list);
+	free(worker);
+}
+
+// Receive one burst and carry it to its end. Returns how many packets there were.
+static uint16_t poll_queue(struct worker *worker, const struct poll_queue *queue)
+{
+	struct vport *vport = queue->vport;
+	struct rte_mbuf *packets[BURST_SIZE];
+	struct forwarding *forwarding;
+	struct forwarding_port *port;
+	uint16_t n = vport->class->rx(vport, queue->queue, packets, BURST_SIZE);
+
+	if (!n)
+		return 0;
+	forwarding = rcu_read(&vport->forwarding);
+	port = forwarding ? forwarding_port(forwarding, vport->ofport) : NULL;
+	if (likely(port)) {
+		hot->forward(worker, forwarding, port, packets, n);
+	} else {
+		worker->ports[vport->index].rx_packets += n;
+		worker_count_rx_drop(worker, vport, DROP_RX_NO_BRIDGE, n);
+		rte_pktmbuf_free_bulk(packets, n);
+	}
+	worker->n_packets += n;
+	worker->n_vectors++;
+	return n;
+}
+
+static uint32_t poll_all(struct worker *worker, const struct poll_list *list)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < list->n; i++)
+		n += poll_queue(worker, &list->queues[i]);
+	return n;
+}
+
+static void disarm_all(const struct poll_list *list)
+{
+	for (uint32_t i = 0; i < list->n; i++) {
+		struct vport *vport = list->queues[i].vport;
+
+		if (vport->class->disarm)
+			vport->class->disarm(vport, list->queues[i].queue);
+	}
+}
+
+// Ask every queue to wake us. Returns how long to sleep at most: queues that cannot wake anybody
+// have to be looked at again soon.
+static int64_t arm_all(struct worker *worker, const struct poll_list *list, int epoll)
+{
+	int64_t sleep = LONGEST_SLEEP_NS;
+
+	for (uint32_t i = 0; i < list->n; i++) {
+		struct vport *vport = list->queues[i].vport;
+		int fd = vport->class->arm ? vport->class->arm(vport, list->queues[i].queue) : -1;
+		struct epoll_event event = { .events = EPOLLIN };
+
+		// Added each time: the number may mean another file than the last time, and a
+		// file that is there already costs one short call.
+		if (fd < 0 || (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 && errno != EEXIST))
+			sleep = worker->idle_sleep_ns;
+	}
+	return sleep;
+}
+
+static void wait_ns(int epoll, int64_t ns)
+{
+	const struct timespec timeout = { ns / (int64_t)NS_PER_SECOND, ns % (int64_t)NS_PER_SECOND };
+	struct epoll_event events[16];
+
+	epoll_pwait2(epoll, events, 16, &timeout, NULL);
+}
+
+static void drain_wake_fd(struct worker *worker)
+{
+	uint64_t n;
+
+	while (read(worker->wake_fd, &n, sizeof(n)) > 0)
+		;
+}
+
+// Sleep until there is something to do. Nothing published is held meanwhile: the list is read
+// anew afterwards.
+static void sleep_until_work(struct worker *worker, int epoll)
+{
+	const struct poll_list *list = rcu_read(&worker->poll_list);
+	int64_t ns = arm_all(worker, list, epoll);
+
+	// What came while arming does not ring the bell.
+	if (poll_all(worker, list) == 0 && !rcu_read(&worker->stop)) {
+		worker->n_sleeps++;
+		rcu_offline(worker->id);
+		wait_ns(epoll, ns);
+		rcu_online(worker->id);
+		drain_wake_fd(worker);
+		list = rcu_read(&worker->poll_list);
+	}
+	disarm_all(list);
+}
+
+void *worker_run(void *argument)
+{
+	struct worker *worker = argument;
+	const uint64_t patience = rte_get_tsc_hz() / NS_PER_SECOND ?
+					  IDLE_POLL_NS * rte_get_tsc_hz() / NS_PER_SECOND :
+					  IDLE_POLL_NS;
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	uint64_t now = rte_rdtsc(), last_packet = now;
+
+	// Lets mempool caches and the like work in this thread.
+	rte_thread_register();
+	// Sleep as long as asked, not 50 microseconds longer.
+	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+	epoll_ctl(epoll, EPOLL_CTL_ADD, worker->wake_fd, &event);
+	rcu_online(worker->id);
+	while (!rcu_read(&worker->stop)) {
+		const uint64_t before = now;
+		uint32_t n = poll_all(worker, rcu_read(&worker->poll_list));
+
+		rcu_quiescent(worker->id);
+		now = rte_rdtsc();
+		if (n) {
+			worker->busy_cycles += now - before;
+			last_packet = now;
+			continue;
+		}
+		worker->idle_cycles += now - before;
+		if (worker->idle_sleep_ns >= 0 && now - last_packet > patience && epoll >= 0) {
+			sleep_until_work(worker, epoll);
+			now = rte_rdtsc();
+		} else {
+			rte_pause();
+		}
+	}
+	rcu_offline(worker->id);
+	rte_thread_unregister();
+	close(epoll);
+	return NULL;
+}

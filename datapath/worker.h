@@ -1,0 +1,122 @@
+// A worker: one thread, pinned to one core, that carries packets from the queues it polls to
+// wherever the flow tables send them.
+//
+// Everything in `struct worker` belongs to the worker's thread, except what is marked as published
+// by the main thread. The main thread reads the counters while the worker adds to them.
+#ifndef DATAPATH_WORKER_H
+#define DATAPATH_WORKER_H
+
+#include "common/counters.h"
+#include "datapath/vector.h"
+
+#include <pthread.h>
+#include <rte_ring.h>
+
+#define WORKERS_MAX 32
+#define BURST_SIZE 32
+#define RESUBMIT_MAX_DEPTH 64
+#define LOOKUP_BUDGET 4096 // table lookups for one packet
+#define PATCH_MAX_HOPS 32
+#define PATCH_QUEUE_SIZE 4096
+
+// One worker's counts for one port. Written by the worker alone.
+struct port_counters {
+	uint64_t rx_packets;
+	uint64_t rx_bytes;
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t rx_drops[N_DROPS]; // received here, dropped for that reason
+	uint64_t tx_drops[N_DROPS]; // dropped on the way out of here
+};
+
+// A receive queue to poll.
+struct poll_queue {
+	struct vport *vport;
+	uint16_t queue;
+};
+
+// Published by the main thread; immutable.
+struct poll_list {
+	uint32_t n;
+	struct poll_queue queues[];
+};
+
+// Packets on their way to one port, sent together at the end of a vector.
+struct tx_batch {
+	uint16_t n;
+	struct rte_mbuf *packets[VECTOR_SIZE];
+};
+
+// What a worker tells the main thread.
+struct worker_event {
+	uint16_t forwarding; // index of the bridge
+	uint16_t vlan;
+	uint32_t ofport;
+	uint8_t mac[6];
+	uint8_t reserved[2];
+};
+
+// A packet between two bridges.
+struct patch_packet {
+	struct rte_mbuf *packet;
+	struct forwarding_port *to; // the port it comes out of
+	unsigned int hops; // patch ports passed, this one included
+};
+
+struct trace;
+
+struct worker {
+	// Published by the main thread.
+	struct poll_list *poll_list;
+	int stop;
+	int wake_fd; // eventfd: written to end a sleep
+	int64_t idle_sleep_ns; // longest sleep while queues must be polled; <0: never sleep
+
+	// The worker's own.
+	unsigned int id; // RCU reader, transmit queue
+	unsigned int core;
+	pthread_t thread;
+	struct counter_set *counters; // per flow
+	struct port_counters *ports; // by vport index, VPORT_MAX of them
+	uint64_t n_copies; // packets that came to be by copying
+	uint64_t n_events_lost;
+	uint64_t busy_cycles, idle_cycles; // TSC: polls that found packets, and others
+	uint64_t n_packets, n_vectors, n_sleeps;
+	struct rte_ring *events; // of struct worker_event, to the main thread
+	struct trace *trace; // non-NULL: tell each step, send and count nothing
+
+	struct tx_batch *tx; // by vport index
+	uint16_t n_tx_active;
+	struct forwarding_port *tx_active[VPORT_MAX]; // ports whose batch is not empty
+	uint32_t patch_head, patch_tail;
+	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];
+	struct vector vector;
+};
+
+static inline void worker_count_rx_drop(struct worker *worker, const struct vport *vport,
+					enum drop_reason reason, uint64_t n)
+{
+	if (!worker->trace)
+		worker->ports[vport->index].rx_drops[reason] += n;
+}
+
+static inline void worker_count_tx_drop(struct worker *worker, const struct vport *vport,
+					enum drop_reason reason, uint64_t n)
+{
+	if (!worker->trace)
+		worker->ports[vport->index].tx_drops[reason] += n;
+}
+
+// Told of each step of a traced packet. Called by hot code when worker->trace is set.
+struct trace {
+	void *context;
+	void (*lookup)(void *context, const struct forwarding *forwarding, uint8_t table_id,
+		       const struct flow *flow, unsigned int depth, const struct key *key);
+	void (*note)(void *context, unsigned int depth, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
+	// A packet would leave through `port`, or end for `reason`. The callee does not own it.
+	void (*output)(void *context, const struct forwarding_port *port, struct rte_mbuf *packet);
+	void (*drop)(void *context, const struct forwarding_port *port, enum drop_reason reason);
+};
+
+#endif

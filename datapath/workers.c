@@ -1,0 +1,260 @@
+#include "datapath/datapath.h"
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/rcu.h"
+#include "datapath/worker_run.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct worker *workers[WORKERS_MAX];
+static unsigned int n_workers;
+static int64_t idle_sleep_ns = DATAPATH_DEFAULT_IDLE_SLEEP_NS;
+
+// What a closed port had counted, so that totals stay whole.
+static struct worker_totals gone;
+
+void workers_set_idle_sleep(int64_t ns)
+{
+	idle_sleep_ns = ns;
+}
+
+static void wake(struct worker *worker)
+{
+	const uint64_t one = 1;
+
+	// A full counter is as good as a higher one.
+	if (write(worker->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static int start_thread(struct worker *worker, struct error *error)
+{
+	char name[16];
+	pthread_attr_t attributes;
+	cpu_set_t cores;
+	int status;
+
+	CPU_ZERO(&cores);
+	CPU_SET(worker->core, &cores);
+	pthread_attr_init(&attributes);
+	status = pthread_attr_setaffinity_np(&attributes, sizeof(cores), &cores);
+	if (!status)
+		status = pthread_create(&worker->thread, &attributes, worker_run, worker);
+	pthread_attr_destroy(&attributes);
+	if (status)
+		return error_set(error, status,
+				 "no worker can run on core %u: %s (nproc says how many there are)",
+				 worker->core, strerror(status));
+	snprintf(name, sizeof(name), "worker-%u", worker->id);
+	pthread_setname_np(worker->thread, name);
+	return 0;
+}
+
+int workers_start(const unsigned int *cores, unsigned int n, struct error *error)
+{
+	if (n == 0 || n > WORKERS_MAX)
+		return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX,
+				 n);
+	for (unsigned int i = 0; i < n; i++) {
+		struct worker *worker = worker_create(i);
+		int status;
+
+		if (!worker)
+			return error_set(error, ENOMEM, "out of memory");
+		worker->core = cores[i];
+		worker->idle_sleep_ns = idle_sleep_ns;
+		worker->poll_list = calloc(1, sizeof(*worker->poll_list));
+		if (!worker->poll_list || rcu_reader_register(i) < 0) {
+			worker_destroy(worker);
+			return error_set(error, ENOMEM, "out of memory");
+		}
+		status = start_thread(worker, error);
+		if (status < 0) {
+			rcu_reader_unregister(i);
+			worker_destroy(worker);
+			return status;
+		}
+		workers[n_workers++] = worker;
+	}
+	return 0;
+}
+
+void workers_stop(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		rcu_publish(&workers[i]->stop, 1);
+		wake(workers[i]);
+	}
+	for (unsigned int i = 0; i < n_workers; i++) {
+		pthread_join(workers[i]->thread, NULL);
+		rcu_reader_unregister(i);
+		worker_destroy(workers[i]);
+		workers[i] = NULL;
+	}
+	n_workers = 0;
+}
+
+unsigned int workers_count(void)
+{
+	return n_workers;
+}
+
+void workers_synchronize(void)
+{
+	rcu_synchronize();
+}
+
+static struct poll_list *make_list(unsigned int worker)
+{
+	struct poll_list *list = NULL;
+	uint32_t n = 0, turn = 0;
+
+	// First count, then fill: the same walk twice.
+	for (int fill = 0; fill < 2; fill++) {
+		n = 0;
+		turn = 0;
+		for (unsigned int i = 0; i < VPORT_MAX; i++) {
+			struct vport *vport = vport_by_index(i);
+
+			if (!vport || !vport->polled || !vport->forwarding)
+				continue;
+			for (uint16_t q = 0; q < vport->n_rxq; q++) {
+				if (turn++ % n_workers != worker)
+					continue;
+				if (fill)
+					list->queues[n] = (struct poll_queue){ vport, q };
+				n++;
+			}
+		}
+		if (!fill) {
+			list = calloc(1, sizeof(*list) + n * sizeof(*list->queues));
+			if (!list)
+				return NULL;
+			list->n = n;
+		}
+	}
+	return list;
+}
+
+int workers_distribute(void)
+{
+	struct poll_list *lists[WORKERS_MAX];
+
+	for (unsigned int i = 0; i < n_workers; i++) {
+		lists[i] = make_list(i);
+		if (!lists[i]) {
+			while (i-- > 0)
+				free(lists[i]);
+			return -ENOMEM;
+		}
+	}
+	for (unsigned int i = 0; i < n_workers; i++) {
+		struct poll_list *old = workers[i]->poll_list;
+
+		rcu_publish(&workers[i]->poll_list, lists[i]);
+		rcu_defer(free, old);
+		wake(workers[i]);
+	}
+	return 0;
+}
+
+void workers_drain_events(void (*handle)(void *context, const struct worker_event *event),
+			  void *context)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		struct worker_event events[64];
+		unsigned int n;
+
+		// Bounded: what comes meanwhile waits for the next turn.
+		for (unsigned int turn = 0; turn < 64; turn++) {
+			n = rte_ring_sc_dequeue_burst_elem(workers[i]->events, events,
+							   sizeof(*events), 64, NULL);
+			for (unsigned int e = 0; e < n; e++)
+				handle(context, &events[e]);
+			if (n < 64)
+				break;
+		}
+	}
+}
+
+static void add(struct port_counters *sum, const struct port_counters *counters)
+{
+	sum->rx_packets += counters->rx_packets;
+	sum->rx_bytes += counters->rx_bytes;
+	sum->tx_packets += counters->tx_packets;
+	sum->tx_bytes += counters->tx_bytes;
+	for (unsigned int r = 0; r < N_DROPS; r++) {
+		sum->rx_drops[r] += counters->rx_drops[r];
+		sum->tx_drops[r] += counters->tx_drops[r];
+	}
+}
+
+void workers_port_counters(unsigned int vport_index, struct port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int i = 0; i < n_workers; i++)
+		add(sum, &workers[i]->ports[vport_index]);
+}
+
+static void add_totals(struct worker_totals *totals, const struct port_counters *counters)
+{
+	totals->received += counters->rx_packets;
+	totals->transmitted += counters->tx_packets;
+	for (unsigned int r = 0; r < N_DROPS; r++)
+		totals->dropped += counters->rx_drops[r] + counters->tx_drops[r];
+}
+
+void workers_port_forget(unsigned int vport_index)
+{
+	struct port_counters sum;
+
+	workers_port_counters(vport_index, &sum);
+	add_totals(&gone, &sum);
+	for (unsigned int i = 0; i < n_workers; i++)
+		memset(&workers[i]->ports[vport_index], 0, sizeof(*workers[i]->ports));
+}
+
+void workers_totals(struct worker_totals *totals)
+{
+	*totals = gone;
+	for (unsigned int i = 0; i < VPORT_MAX; i++) {
+		struct port_counters sum;
+
+		if (!vport_by_index(i))
+			continue;
+		workers_port_counters(i, &sum);
+		add_totals(totals, &sum);
+	}
+	for (unsigned int i = 0; i < n_workers; i++)
+		totals->copies += workers[i]->n_copies;
+}
+
+bool workers_info(unsigned int i, struct worker_info *info)
+{
+	const struct worker *worker;
+	const struct poll_list *list;
+
+	if (i >= n_workers)
+		return false;
+	worker = workers[i];
+	list = worker->poll_list;
+	*info = (struct worker_info){
+		.id = worker->id,
+		.core = worker->core,
+		.n_queues = list->n,
+		.packets = worker->n_packets,
+		.vectors = worker->n_vectors,
+		.sleeps = worker->n_sleeps,
+		.busy_cycles = worker->busy_cycles,
+		.idle_cycles = worker->idle_cycles,
+	};
+	for (uint32_t q = 0; q < list->n && q < RTE_DIM(info->queues); q++)
+		info->queues[q] = list->queues[q];
+	return true;
+}

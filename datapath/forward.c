@@ -20,6 +20,24 @@ static void gather_headers(struct rte_mbuf *packet)
 		rte_pktmbuf_linearize(packet);
 }
 
+// A traced packet may start with metadata that no real one has.
+static void set_trace_metadata(struct vector *vector, const struct key *key)
+{
+	static const enum key_line lines[] = { KEY_LINE_REGISTERS, KEY_LINE_REGISTERS2,
+					       KEY_LINE_TUNNEL, KEY_LINE_CONNTRACK,
+					       KEY_LINE_TUNNEL6 };
+	struct key_core *core = vector_core(vector, 0);
+
+	for (unsigned int i = 0; i < RTE_DIM(lines); i++)
+		memcpy(vector->lines[lines[i]][0], &key->words[lines[i] * KEY_LINE_WORDS],
+		       KEY_LINE_SIZE);
+	core->metadata = key->core.metadata;
+	core->pkt_mark = key->core.pkt_mark;
+	core->ct_state = key->core.ct_state;
+	core->ct_zone = key->core.ct_zone;
+	core->ct_mark = key->core.ct_mark;
+}
+
 // Carry one vector from its port to wherever the flow tables send it.
 static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			   struct forwarding_port *port, unsigned int hops,
@@ -59,6 +77,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	}
 
 	good = parse_vector(vector, all, port->ofport, rcu_read(&forwarding->lines));
+	if (unlikely(worker->trace && worker->trace->metadata && !hops))
+		set_trace_metadata(vector, worker->trace->metadata);
 	for_each_packet(i, all & ~good)
 		output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
 	if (unlikely(!port->admin_up)) {

@@ -110,6 +110,8 @@ static inline void worker_count_tx_drop(struct worker *worker, const struct vpor
 // Told of each step of a traced packet. Called by hot code when worker->trace is set.
 struct trace {
 	void *context;
+	// Registers and other metadata that the packet starts with; NULL: all zero.
+	const struct key *metadata;
 	void (*lookup)(void *context, const struct forwarding *forwarding, uint8_t table_id,
 		       const struct flow *flow, unsigned int depth, const struct key *key);
 	void (*note)(void *context, unsigned int depth, const char *format, ...)

@@ -20,9 +20,16 @@ struct bridge_port;
 // What a port's VLAN columns say (Port table of ovs-vswitchd.conf.db(5)).
 struct bridge_vlan {
 	int tag; // -1: trunk; 0-4095: access VLAN
-	uint16_t n_trunks; // 0: all
+	uint16_t n_trunks; // 0: all; more than 64 are not possible here
 	uint16_t trunks[64];
 };
+
+// Before the first bridge: takes over vport events. Returns 0 or -ENOMEM.
+int bridges_init(void);
+// From a timer of 10 ms or less: port events, learned addresses, timeouts, freeing.
+void bridges_tick(void);
+// Delete all bridges, before workers_stop().
+void bridges_exit(void);
 
 // Create an empty bridge with its internal port. `fail_secure`: start without the flow
 // "priority=0,actions=NORMAL". Returns NULL and a sentence if that is not possible.
@@ -45,7 +52,7 @@ int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 		    uint32_t ofport_request, const struct bridge_vlan *vlan, uint32_t *ofport,
 		    struct error *error);
 int bridge_del_port(struct bridge *bridge, const char *name, struct error *error);
-void bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vlan);
+int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vlan);
 
 struct bridge_port *bridge_port_by_name(const struct bridge *bridge, const char *name);
 struct bridge_port *bridge_port_by_number(const struct bridge *bridge, uint32_t ofport);
@@ -55,6 +62,10 @@ struct bridge_port *bridge_port_find(const char *name, struct bridge **bridge);
 struct bridge_port *bridge_port_first(const struct bridge *bridge);
 struct bridge_port *bridge_port_next(const struct bridge *bridge, const struct bridge_port *port);
 struct vport *bridge_port_vport(const struct bridge_port *port);
+uint32_t bridge_port_number(const struct bridge_port *port);
+const char *bridge_port_name(const struct bridge_port *port);
+// Administrative state (OFPPC_PORT_DOWN): a port that is down neither receives nor sends.
+int bridge_set_port_admin(struct bridge_port *port, bool up, struct error *error);
 
 // Counters since the port was opened, with the names of Interface.statistics.
 struct bridge_port_stats {
@@ -65,8 +76,8 @@ struct bridge_port_stats {
 };
 void bridge_port_get_stats(const struct bridge_port *port, struct bridge_port_stats *stats);
 
-// MAC table settings (other-config:mac-aging-time, mac-table-size).
-void bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int aging_s);
+// MAC table settings (other-config:mac-aging-time, mac-table-size). A new size starts an empty table.
+int bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int aging_s);
 struct mac_table *bridge_mac_table(const struct bridge *bridge);
 
 // The table with this id, or NULL while no flow was ever added to it.

@@ -1,0 +1,45 @@
+// What the files of ofproto/ share about bridges. Main thread.
+#ifndef OFPROTO_BRIDGE_INTERNAL_H
+#define OFPROTO_BRIDGE_INTERNAL_H
+
+#include "ofproto/bridge.h"
+
+struct bridge_port {
+	struct bridge_port *next; // by rising number; LOCAL is the highest
+	struct bridge *bridge;
+	struct vport *vport;
+	struct forwarding_port *forwarding_port; // as published
+	struct bridge_vlan vlan;
+	uint32_t ofport;
+	bool admin_up;
+	uint16_t distributed_rxq; // receive queues when work was last distributed
+};
+
+struct bridge {
+	struct bridge *next; // by name
+	char name[VPORT_NAME_SIZE];
+	uint64_t datapath_id;
+	struct forwarding *forwarding;
+	struct port_names port_names;
+	struct bridge_port *ports;
+	uint32_t mac_table_size;
+	unsigned int mac_aging_s;
+	// Flows with an idle or hard timeout, in no order; flow->timer_slot is the index here.
+	struct flow **timers;
+	uint32_t n_timers;
+	uint32_t timers_size;
+};
+
+// bridge.c
+void bridge_refresh_datapath_id(struct bridge *bridge);
+
+// port.c: take a port away, whatever its name.
+void bridge_remove_port(struct bridge_port *port);
+
+// timeout.c
+int timeout_add(struct bridge *bridge, struct flow *flow);
+void timeout_remove(struct bridge *bridge, struct flow *flow);
+// Expire what is due; once a second.
+void timeout_sweep(struct bridge *bridge, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,33 @@
+#include "ofproto/key_text.h"
+
+static bool is_matched(const struct match *match, const struct field *field)
+{
+	struct field_value mask;
+
+	field_get(field, &match->mask, &mask);
+	return !field_value_is_zero(&mask);
+}
+
+void key_describe(const struct key *key, struct match *match)
+{
+	// What every frame has; other fields depend on it.
+	static const enum field_id always[] = { FIELD_IN_PORT_OXM, FIELD_ETH_SRC, FIELD_ETH_DST,
+						FIELD_ETH_TYPE, FIELD_VLAN_TCI };
+	struct field_value value;
+
+	match_init(match);
+	for (unsigned int i = 0; i < sizeof(always) / sizeof(*always); i++) {
+		field_get(&fields[always[i]], key, &value);
+		match_set(match, &fields[always[i]], &value);
+	}
+	for (unsigned int i = 0; i < N_FIELDS; i++) {
+		const struct field *field = &fields[i];
+
+		// Several fields may name the same bits: the first one says it.
+		if (is_matched(match, field) || !match_has_prerequisite(match, field))
+			continue;
+		field_get(field, key, &value);
+		if (field->prerequisite > PREREQ_VLAN || !field_value_is_zero(&value))
+			match_set(match, field, &value);
+	}
+}

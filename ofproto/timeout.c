@@ -1,0 +1,68 @@
+// Idle and hard timeouts (OpenFlow 1.3.5 section 5.5). Workers write no timestamps: a flow was in
+// use if its counter has moved since the last look, so expiry is exact to a second.
+#include "ofproto/bridge_internal.h"
+
+#include "common/clock.h"
+#include "common/counters.h"
+#include "ofproto/flow_mod.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NO_SLOT UINT32_MAX
+
+int timeout_add(struct bridge *bridge, struct flow *flow)
+{
+	flow->timer_slot = NO_SLOT;
+	if (!flow->idle_timeout && !flow->hard_timeout)
+		return 0;
+	if (bridge->n_timers == bridge->timers_size) {
+		uint32_t size = bridge->timers_size ? bridge->timers_size * 2 : 64;
+		struct flow **timers = realloc(bridge->timers, size * sizeof(*timers));
+
+		if (!timers)
+			return -ENOMEM;
+		bridge->timers = timers;
+		bridge->timers_size = size;
+	}
+	flow->timer_slot = bridge->n_timers;
+	bridge->timers[bridge->n_timers++] = flow;
+	return 0;
+}
+
+void timeout_remove(struct bridge *bridge, struct flow *flow)
+{
+	struct flow *last;
+
+	if (flow->timer_slot == NO_SLOT)
+		return;
+	last = bridge->timers[--bridge->n_timers];
+	bridge->timers[flow->timer_slot] = last;
+	last->timer_slot = flow->timer_slot;
+	flow->timer_slot = NO_SLOT;
+}
+
+static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
+{
+	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
+}
+
+void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < bridge->n_timers;) {
+		struct flow *flow = bridge->timers[i];
+		uint64_t packets = counter_read(flow->counter).packets;
+
+		if (packets != flow->used_packets) {
+			flow->used_packets = packets;
+			flow->used_ns = now_ns;
+		}
+		// Expiring moves another flow into this slot.
+		if (older_than(flow->modified_ns, flow->hard_timeout, now_ns))
+			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);
+		else if (older_than(flow->used_ns, flow->idle_timeout, now_ns))
+			flow_mod_expire(bridge, flow, FLOW_REMOVED_IDLE);
+		else
+			i++;
+	}
+}

@@ -181,4 +181,4 @@ clean:
 	rm -rf $(BUILD)/obj $(BUILD)/hot $(BUILD)/tests $(LIBRARY) $(BUILD)/vswitchd \
 		$(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash $(BUILD)/sanitize
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/hot -name '*.d' 2>/dev/null)

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rte_spinlock.h>
+
 #define VPORT_NAME_SIZE 64
 #define VPORT_MAX 4096 // ports in one daemon; `index` is below it
 #define VPORT_MAX_QUEUES 16
@@ -51,6 +53,7 @@ struct vport_status {
 	unsigned int mtu;
 	int ifindex; // 0 without
 	uint64_t link_resets; // how often link_up changed
+	const char *problem; // a sentence why the port cannot work now, or NULL; static text
 };
 
 // Counts that the class keeps itself because only it can know them (a worker counts the rest).
@@ -80,7 +83,7 @@ struct vport_class {
 	uint16_t (*tx)(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
 	bool tx_thread_safe;
 
-	// Worker, before it sleeps: ask the queue to make a descriptor readable when packets come
+	// Worker, before it sleeps and while still online (common/rcu.h): ask the queue to make a descriptor readable when packets come
 	// (vring kick, tap). Returns the descriptor, or -1 if the queue can only be polled. After
 	// waking, disarm is called before rx. NULL: can only be polled.
 	int (*arm)(struct vport *vport, uint16_t queue);
@@ -107,6 +110,7 @@ struct vport {
 	unsigned int mtu; // largest layer-3 size sent through it
 	struct vport_status status; // last seen by the main thread
 	bool polled; // false: nothing to receive from (patch)
+	rte_spinlock_t tx_lock[VPORT_MAX_QUEUES]; // taken where workers share a queue
 
 	// Set by the owner (ofproto): where received packets go. Workers read by rcu_read().
 	struct forwarding *forwarding;
@@ -141,10 +145,22 @@ void vport_tick(void);
 const struct vport_class *vport_class_find(const char *type);
 const struct vport_class *vport_class_at(unsigned int i); // NULL past the end
 
+// The name of the patch port at the other end; NULL for ports of other types.
+const char *vport_patch_peer(const struct vport *vport);
+
 // For the classes: value of an option or NULL; strict boolean and number readers.
 const char *vport_config_option(const struct vport_config *config, const char *key);
 int vport_config_bool(const struct vport_config *config, const char *key, bool *value,
 		      struct error *error);
+int vport_config_number(const struct vport_config *config, const char *key, unsigned int min,
+			unsigned int max, unsigned int *value, struct error *error);
+
+// Main thread, before the first port. Where sockets without a path of their own are made (default
+// /run/vswitch), and how many workers will send (default 1).
+void vport_set_run_dir(const char *path);
+const char *vport_run_dir(void);
+void vport_set_n_workers(unsigned int n_workers);
+unsigned int vport_n_workers(void);
 
 // For class code on other threads (vhost events): mark a port changed; the main loop picks it up
 // within one tick and calls vport_events.changed. Any thread.

@@ -21,17 +21,25 @@ enum field_id {
 
 // How values look as text.
 enum field_format {
-	FIELD_DECIMAL, // 80
-	FIELD_HEXADECIMAL, // 0x50
-	FIELD_ETHERNET, // 00:11:22:33:44:55
-	FIELD_IPV4, // 10.0.0.1, 10.0.0.0/8
-	FIELD_IPV6, // fe80::1, fe80::/64
-	FIELD_PORT, // 1, vm1, LOCAL
-	FIELD_FRAG, // no, yes, first, later, not_later
-	FIELD_TCP_FLAGS, // +syn-ack, 0x002/0x012
-	FIELD_CT_STATE, // +trk-new
-	FIELD_TUN_FLAGS, // +oam
-	FIELD_PACKET_TYPE, // (1,0x800)
+	FORMAT_DECIMAL, // 80
+	FORMAT_HEXADECIMAL, // 0x50
+	FORMAT_ETHERNET, // 00:11:22:33:44:55
+	FORMAT_IPV4, // 10.0.0.1, 10.0.0.0/8
+	FORMAT_IPV6, // fe80::1, fe80::/64
+	FORMAT_PORT, // 1, vm1, LOCAL
+	FORMAT_PORT16, // the same; actions see the low 16 bits
+	FORMAT_ETH_TYPE, // 0x0800
+	FORMAT_IPV6_LABEL, // 0x00005
+	FORMAT_TOS, // 184: the DSCP in place, ECN bits zero
+	FORMAT_VLAN_TCI, // 0x1005/0x1fff
+	FORMAT_VLAN_VID, // 4101: the present bit counts
+	FORMAT_DL_VLAN, // 5, or 0xffff without a tag
+	FORMAT_DL_VLAN_PCP, // 3, of a tag that is there
+	FORMAT_FRAG, // no, yes, first, later, not_later
+	FORMAT_TCP_FLAGS, // +syn-ack, 0x002/0x012
+	FORMAT_CT_STATE, // +trk-new
+	FORMAT_TUN_FLAGS, // +oam
+	FORMAT_PACKET_TYPE, // (1,0x800)
 };
 
 enum field_maskable { FIELD_MASK_NONE, FIELD_MASK_ANY };
@@ -41,6 +49,7 @@ enum field_prerequisite {
 	PREREQ_NONE,
 	PREREQ_ETHERNET,
 	PREREQ_VLAN, // vlan_tci with the present bit
+	PREREQ_VLAN1, // the same of the second tag
 	PREREQ_ARP, // ARP or RARP
 	PREREQ_IPV4,
 	PREREQ_IPV6,
@@ -77,10 +86,11 @@ enum dirty_header {
 
 struct field {
 	enum field_id id;
-	const char *name; // as printed
-	const char *alias; // other spelling on input, or NULL
-	const char *nxm; // NXM or OXM name, as in "load:1->NXM_NX_REG0[]"
-	const char *oxm; // the other of the two, or NULL
+	const char *name; // as set_field prints it
+	const char *alias; // other spellings on input, separated by '|', or NULL
+	const char *shown; // as a match prints it: name or one of alias
+	const char *nxm; // NXM or OXM name, as in "load:1->NXM_NX_REG0[]", or NULL
+	const char *oxm; // the other of the two, or several separated by '|', or NULL
 	uint16_t offset; // in bytes, into struct key, of the container's first byte
 	uint8_t size; // bytes of the container: 1, 2, 4, 6, 8, 16 (32: tun_metadata)
 	uint8_t shift; // how many low bits of the container lie below the field
@@ -99,8 +109,21 @@ struct field_value {
 	uint8_t bytes[FIELD_VALUE_SIZE]; // right-aligned, big-endian
 };
 
-// By name, alias, NXM or OXM name (`length` bytes); NULL if there is none.
+// By name, alias, NXM or OXM name (`length` bytes); NULL if there is none. Of several fields with
+// one spelling it is the one that prints so: nw_src is ip_src.
 const struct field *field_find(const char *name, size_t length);
+
+// All fields with that name: tp_src is a field of TCP, UDP and more, and the match tells which.
+// Returns how many there are; at most `max` are stored.
+unsigned int field_find_all(const char *name, size_t length, const struct field *found[],
+			    unsigned int max);
+
+// The field whose name is most like `name`, for "did you mean"; NULL if none is.
+const char *field_nearest(const char *name);
+
+// How many of the field's bits load, move and output can name: fewer than n_bits where the rest
+// of the field is not the packet's (the present bit of vlan_vid, the high half of in_port).
+unsigned int field_subfield_bits(const struct field *field);
 
 // The field's bits in one key, right-aligned; and the other way round (other bits are kept).
 void field_get(const struct field *field, const struct key *key, struct field_value *value);
@@ -111,6 +134,11 @@ struct field_value field_all_ones(const struct field *field);
 struct field_value field_value_from_u64(uint64_t value);
 uint64_t field_value_to_u64(const struct field_value *value);
 bool field_value_is_zero(const struct field_value *value);
+
+// The lowest `n_bits` bits set; and shifts over all bits of a value, by fewer than it has.
+struct field_value field_value_ones(unsigned int n_bits);
+void field_value_shift_left(struct field_value *value, unsigned int n);
+void field_value_shift_right(struct field_value *value, unsigned int n);
 
 // A part of a field, as in "NXM_NX_REG0[0..15]".
 struct subfield {

@@ -1,22 +1,18 @@
 // A flow: one rule of one table, as tables keep it and workers use it.
 //
 // The control thread creates, changes and frees flows. Workers read what is const for them: the
-// match (mask, values), `program` by rcu_read(), `counter` and `priority`. Everything else is
-// control-thread bookkeeping.
+// match (mask, values), `program` by rcu_read(), `counter`, `priority` and `rank`. Everything else
+// is control-thread bookkeeping.
 #ifndef FLOWTABLE_FLOW_H
 #define FLOWTABLE_FLOW_H
 
 #include "flowtable/flow_text.h"
+#include "flowtable/table_index.h"
+
+struct table_holder;
+struct table_shape;
 
 struct flow {
-	// What workers read.
-	const struct mask *mask; // one reference
-	struct program *program; // published; never NULL
-	uint32_t counter; // id in common/counters.h
-	uint16_t priority;
-	uint8_t table_id;
-	uint8_t flags8; // low bits of FLOW_FLAG_*
-
 	// Control thread.
 	uint64_t cookie;
 	uint64_t created_ns; // monotonic
@@ -32,11 +28,36 @@ struct flow {
 	uint16_t hard_timeout;
 	uint16_t importance;
 	uint16_t flags;
-	void *owner; // the table's links (see table.c)
-	struct flow *next; // the table's: chain of flows with equal mask and values, falling priority
+	uint32_t timer_slot; // ofproto's: place among the flows with timeouts
+
+	// The table's (table_internal.h).
+	struct table_holder *owner; // the part that holds the flow
+	struct table_shape *shape; // all flows with this mask
+	struct flow *list_next;
+	struct flow *list_prev;
+	struct table_index_node index; // by mask, values and priority
+	struct flow *next; // the classifier's: flows with equal mask and values, falling rank
+
+	// What workers read: one cache line holds it together with four words of the match.
+	_Alignas(64) const struct mask *mask; // one reference
+	struct program *program; // published; never NULL
+	uint64_t rank; // flow_rank(): of two matching flows the one with the higher rank wins
+	uint32_t counter; // id in common/counters.h
+	uint16_t priority;
+	uint8_t table_id;
+	uint8_t flags8; // low bits of FLOW_FLAG_*
 
 	uint64_t values[]; // mask->n_words words of the match
 };
+
+// Priority first, then age: the flow inserted first wins among equals. Never 0, below 2^63.
+#define FLOW_SEQUENCE_BITS 47
+static inline uint64_t flow_rank(uint16_t priority, uint64_t sequence)
+{
+	uint64_t newest = (UINT64_C(1) << FLOW_SEQUENCE_BITS) - 1;
+
+	return (uint64_t)priority << FLOW_SEQUENCE_BITS | (newest - sequence);
+}
 
 // A flow made of a parsed text; takes `text->program` over (and sets it to NULL). NULL without
 // memory. flow_free() is for flows that no worker ever saw; flow_defer_free() for all others.

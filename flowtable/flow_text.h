@@ -13,7 +13,7 @@ struct text;
 // What a flow text says besides match and actions.
 enum flow_text_usage {
 	FLOW_TEXT_ADD, // add-flow: priority, timeouts, cookie; actions required
-	FLOW_TEXT_MOD, // mod-flows: as add, cookie=VALUE/MASK selects
+	FLOW_TEXT_MOD, // mod-flows: as add, cookie=VALUE/MASK selects, cookie=VALUE changes
 	FLOW_TEXT_DELETE, // del-flows: selectors, out_port, no actions
 	FLOW_TEXT_DUMP, // dump-flows: selectors
 	FLOW_TEXT_MATCH, // trace: a match alone, every field exact
@@ -22,13 +22,15 @@ enum flow_text_usage {
 struct flow_text {
 	struct match match;
 	struct program *program; // NULL without actions; owned by the caller
-	uint64_t cookie;
+	uint64_t cookie; // of the new flow, or the selector
 	uint64_t cookie_mask; // selectors; all ones for plain cookie=
+	uint64_t new_cookie; // FLOW_TEXT_MOD: plain cookie= changes it and does not select
 	bool has_cookie;
+	bool has_new_cookie;
 	bool has_priority;
 	bool has_table;
 	uint16_t priority; // default 32768 (OFP_DEFAULT_PRIORITY)
-	uint8_t table_id; // default 0; 255 selects all tables where that makes sense
+	uint8_t table_id; // default 0; FLOW_TEXT_DELETE and DUMP: default 255, all tables
 	uint16_t idle_timeout; // seconds, 0 for never
 	uint16_t hard_timeout;
 	uint16_t importance;
@@ -61,17 +63,16 @@ void match_format(const struct match *match, const struct port_names *ports, str
 void program_format(const struct program *program, const struct port_names *ports,
 		    struct text *text);
 
-// "priority=10,ip": priority (omitted if it is the default and priority_always is false) and match.
-void flow_format_match(const struct match *match, uint16_t priority,
-		       const struct port_names *ports, struct text *text);
+// "priority=10,ip": priority, unless it is the default, and match.
+void flow_format_match(const struct match *match, uint16_t priority, const struct port_names *ports,
+		       struct text *text);
 
 // One field's value as text, and the reverse ("10.0.0.0/8" into value and mask).
 void field_format_value(const struct field *field, const struct field_value *value,
 			const struct field_value *mask, const struct port_names *ports,
 			struct text *text);
-int field_parse_value(const struct field *field, const char *string,
-		      const struct port_names *ports, struct field_value *value,
-		      struct field_value *mask, struct error *error);
+int field_parse_value(const struct field *field, const char *string, const struct port_names *ports,
+		      struct field_value *value, struct field_value *mask, struct error *error);
 
 // "NXM_NX_REG0[0..15]", "reg0[0..15]", "eth_src".
 int subfield_parse(const char *string, struct subfield *subfield, struct error *error);

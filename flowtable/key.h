@@ -44,7 +44,8 @@ struct key_core {
 	rte_be32_t ip_dst; // or arp_tpa
 	rte_be16_t tp_src; // TCP, UDP, SCTP; ICMP and ICMPv6 type in the second byte
 	rte_be16_t tp_dst; // TCP, UDP, SCTP; ICMP and ICMPv6 code in the second byte
-	uint8_t ip_proto; // or the low byte of arp_op
+	// ARP: arp_op lies across the second byte of tp_dst (its high byte) and ip_proto (its low byte).
+	uint8_t ip_proto;
 	uint8_t ip_tos; // IPv4 TOS or IPv6 traffic class
 	uint8_t ip_ttl; // or IPv6 hop limit
 	uint8_t ip_frag; // KEY_FRAG_*

@@ -43,8 +43,9 @@ bool match_covers(const struct match *match, const struct key *key);
 // Do the match's own fields establish what `field` needs before it may be matched or set?
 bool match_has_prerequisite(const struct match *match, const struct field *field);
 
-// "an IPv4 match (ip or dl_type=0x0800)": what is missing, for error messages.
+// What is missing, for error messages: "an IPv4 match", and what to add for it: "ip".
 const char *field_prerequisite_text(enum field_prerequisite prerequisite);
+const char *field_prerequisite_remedy(enum field_prerequisite prerequisite);
 
 // Control thread. The interned mask for match->mask, with one reference for the caller; NULL
 // without memory. mask_unref() frees after a grace period.

@@ -12,7 +12,6 @@
 enum op_code {
 #define ACTION(id, ...) OP_##id,
 #include "flowtable/action.def"
-#undef ACTION
 	N_OPS
 };
 
@@ -86,6 +85,13 @@ struct op_word {
 };
 
 // set_field, load, mod_*, write_metadata: any write of constant bits into one field.
+//
+// Whoever runs it applies the words as they are. Only a tag needs more: where the write turns
+// KEY_VLAN_PRESENT of vlan_tci0 on, a tag (0x8100) is pushed, where it turns it off, the tag is
+// popped. set_field:vlan_vid writes the bit as set (and needs a match on a tag); set_field:vlan_pcp
+// and loads of NXM_OF_VLAN_TCI[0..11] leave it alone; vlan_tci writes it as the user gave it. A
+// full write of in_port has all 32 bits, even by its 16-bit name. A write that a packet has no
+// header for (the match has made sure of it, but actions may have changed the packet) does nothing.
 enum set_form {
 	SET_FORM_SET_FIELD, // set_field:VALUE[/MASK]->FIELD
 	SET_FORM_LOAD, // load:VALUE->FIELD[A..B]
@@ -97,7 +103,7 @@ struct op_set {
 	struct op op;
 	uint16_t field; // enum field_id
 	uint16_t offset; // SET_FORM_LOAD: subfield
-	uint16_t n_bits;
+	uint16_t n_bits; // what was written of the field: for printing
 	uint16_t n_words;
 	struct op_word words[];
 };
@@ -148,6 +154,8 @@ struct program {
 	_Alignas(8) uint8_t ops[];
 };
 #define PROGRAM_WRITES_ACTION_SET 1
+#define PROGRAM_CHANGES_TAGS 2 // may push or pop a VLAN tag
+#define PROGRAM_RESUBMITS 4
 
 #define program_for_each_op(op_, program_)                                                         \
 	for (const struct op *op_ = (const struct op *)(program_)->ops,                            \

@@ -32,8 +32,7 @@ bool mac_table_refresh(struct mac_table *table, uint16_t vlan, const uint8_t mac
 		       uint32_t ofport);
 
 // Main thread. Learn or move. Multicast sources are ignored.
-void mac_table_learn(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
-		     uint32_t ofport);
+void mac_table_learn(struct mac_table *table, uint16_t vlan, const uint8_t mac[6], uint32_t ofport);
 
 // Main thread, once a second: age out a bounded part of the table. `now_s` is monotonic.
 void mac_table_tick(struct mac_table *table, uint32_t now_s);

@@ -1,0 +1,44 @@
+// Flows with equal mask and values in a chain of falling rank: lookups only ever see its head.
+//
+// Each function returns the head afterwards. Control thread.
+#ifndef FLOWTABLE_CLASSIFIER_CHAIN_H
+#define FLOWTABLE_CLASSIFIER_CHAIN_H
+
+#include "flowtable/flow.h"
+
+static inline struct flow *chain_insert(struct flow *head, struct flow *flow)
+{
+	struct flow **link = &head;
+
+	while (*link && (*link)->rank > flow->rank)
+		link = &(*link)->next;
+	flow->next = *link;
+	*link = flow;
+	return head;
+}
+
+static inline struct flow *chain_remove(struct flow *head, struct flow *flow)
+{
+	struct flow **link = &head;
+
+	while (*link && *link != flow)
+		link = &(*link)->next;
+	if (*link)
+		*link = flow->next;
+	return head;
+}
+
+static inline struct flow *chain_replace(struct flow *head, struct flow *old, struct flow *flow)
+{
+	struct flow **link = &head;
+
+	while (*link && *link != old)
+		link = &(*link)->next;
+	if (*link) {
+		flow->next = old->next;
+		*link = flow;
+	}
+	return head;
+}
+
+#endif

@@ -1,0 +1,75 @@
+// Flows of one mask, any number of them: a hash table from the masked words to flows.
+//
+// A bucket is one cache line of eight slots; a slot is one word with the flow's address and a tag
+// of 15 hash bits, so that it is published, changed and cleared by single stores. A key lives in
+// its home bucket or, if that was full, in its alternate bucket: no lookup reads more than two
+// buckets, no key ever moves, and readers need no sequence counters. A bucket that was ever full
+// has no empty slot any more (removal leaves SLOT_REMOVED behind), which tells lookups that keys
+// may be in the alternate. When an insertion finds both full, or too many slots are used, a new
+// array with a new hash key is built and published; the old one is freed after a grace period.
+// The hash is keyed (common/hash.h): who chooses the keys cannot choose the buckets.
+#ifndef FLOWTABLE_CLASSIFIER_HASH_H
+#define FLOWTABLE_CLASSIFIER_HASH_H
+
+#include "common/hash.h"
+#include "flowtable/classifier/classifier.h"
+
+#define BUCKET_SLOTS 8
+#define SLOT_EMPTY 0
+#define SLOT_REMOVED 1
+#define SLOT_TAG_SHIFT 48
+
+struct hash_bucket {
+	_Alignas(64) uint64_t slots[BUCKET_SLOTS];
+};
+
+struct hash_array {
+	uint64_t seed;
+	uint32_t bucket_mask; // number of buckets - 1
+	uint32_t n_used; // control thread: slots that are not empty
+	struct hash_bucket buckets[];
+};
+
+struct hash_mask_word {
+	uint64_t bits;
+	uint64_t word; // of the key
+};
+
+struct classifier_hashed {
+	struct classifier base;
+	struct hash_array *array; // published
+	uint32_t n_keys; // control thread
+	uint32_t n_words;
+	struct hash_mask_word words[]; // the mask
+};
+
+// Never 0, so that empty and removed slots have no valid tag.
+static inline uint64_t hash_tag(uint64_t hash)
+{
+	return hash >> SLOT_TAG_SHIFT | 1;
+}
+
+static inline uint32_t hash_home(const struct hash_array *array, uint64_t hash)
+{
+	return (uint32_t)hash & array->bucket_mask;
+}
+
+// Never the home bucket; an array has at least two buckets.
+static inline uint32_t hash_alternate(const struct hash_array *array, uint64_t hash)
+{
+	uint32_t step = ((uint32_t)(hash >> 24) | 1) & array->bucket_mask;
+
+	return (hash_home(array, hash) + step) & array->bucket_mask;
+}
+
+static inline uint64_t hash_slot_tag(uint64_t slot)
+{
+	return slot >> SLOT_TAG_SHIFT;
+}
+
+static inline struct flow *hash_slot_flow(uint64_t slot)
+{
+	return (struct flow *)(uintptr_t)(slot & ((UINT64_C(1) << SLOT_TAG_SHIFT) - 1));
+}
+
+#endif

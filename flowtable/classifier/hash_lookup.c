@@ -1,0 +1,156 @@
+#include <string.h>
+
+#include "common/rcu.h"
+#include "flowtable/classifier/hash.h"
+#include "flowtable/classifier/lanes.h"
+
+// One vector on its way through the table. Each step goes through all packets before the next
+// begins, so that their cache misses overlap.
+struct probe {
+	const struct classifier_hashed *hashed;
+	const struct hash_array *array;
+	const struct key_vector *keys;
+	unsigned int n; // packets in `list`
+	uint8_t list[VECTOR_SIZE];
+	uint64_t hash[VECTOR_SIZE];
+	const struct flow *candidate[VECTOR_SIZE];
+	uint64_t unsure; // bit j: packet list[j] needs a look at all slots
+};
+
+// Bit i: slot i carries the tag. Slots change beside us, so what is found is only a hint where
+// to look; the slot is read again as one word.
+static inline unsigned int bucket_tags(const struct hash_bucket *bucket, uint64_t tag)
+{
+	unsigned int bits = 0;
+
+#if defined(__SANITIZE_THREAD__)
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++)
+		bits |= (unsigned int)(hash_slot_tag(rcu_read(&bucket->slots[i])) == tag) << i;
+#else
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i += LANES) {
+		lanes slots = *(const volatile lanes *)&bucket->slots[i];
+
+		bits |= (unsigned int)lanes_zero((slots >> SLOT_TAG_SHIFT) ^ tag) << i;
+	}
+#endif
+	return bits;
+}
+
+static inline bool bucket_was_full(const struct hash_bucket *bucket)
+{
+	// Slots are filled in order and empty again in any: look at all, the last one first.
+	for (unsigned int i = BUCKET_SLOTS; i-- > 0;)
+		if (rcu_read(&bucket->slots[i]) == SLOT_EMPTY)
+			return false;
+	return true;
+}
+
+static inline bool key_equals(const struct probe *probe, unsigned int packet,
+			      const struct flow *flow)
+{
+	const struct classifier_hashed *hashed = probe->hashed;
+
+	for (uint32_t w = 0; w < hashed->n_words; w++) {
+		const struct hash_mask_word *word = &hashed->words[w];
+		uint64_t key = key_vector_word(probe->keys, packet, (unsigned int)word->word);
+
+		if ((key & word->bits) != flow->values[w])
+			return false;
+	}
+	return true;
+}
+
+static const struct flow *bucket_search(const struct probe *probe, const struct hash_bucket *bucket,
+					uint64_t tag, unsigned int packet)
+{
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
+		uint64_t slot = rcu_read(&bucket->slots[i]);
+
+		if (hash_slot_tag(slot) == tag && key_equals(probe, packet, hash_slot_flow(slot)))
+			return hash_slot_flow(slot);
+	}
+	return NULL;
+}
+
+// Every slot that may hold the key: what the quick way cannot decide.
+static __attribute__((noinline)) const struct flow *search(const struct probe *probe,
+							   unsigned int j)
+{
+	const struct hash_array *array = probe->array;
+	uint64_t hash = probe->hash[j];
+	const struct hash_bucket *home = &array->buckets[hash_home(array, hash)];
+	const struct flow *flow = bucket_search(probe, home, hash_tag(hash), probe->list[j]);
+
+	if (!flow && bucket_was_full(home))
+		flow = bucket_search(probe, &array->buckets[hash_alternate(array, hash)],
+				     hash_tag(hash), probe->list[j]);
+	return flow;
+}
+
+static void step_hash(struct probe *probe)
+{
+	for (unsigned int j = 0; j < probe->n; j++)
+		probe->hash[j] = probe->array->seed;
+	for (uint32_t w = 0; w < probe->hashed->n_words; w++) {
+		const struct hash_mask_word *word = &probe->hashed->words[w];
+		const uint64_t *column = key_vector_column(probe->keys, (unsigned int)word->word);
+
+		for (unsigned int j = 0; j < probe->n; j++)
+			probe->hash[j] =
+				hash_word(probe->hash[j],
+					  column[probe->list[j] * KEY_LINE_WORDS] & word->bits);
+	}
+	for (unsigned int j = 0; j < probe->n; j++) {
+		probe->hash[j] = hash_finish(probe->hash[j]);
+		__builtin_prefetch(&probe->array->buckets[hash_home(probe->array, probe->hash[j])]);
+	}
+}
+
+// The first slot with the right tag is nearly always the flow: fetch it.
+static void step_tags(struct probe *probe)
+{
+	const struct hash_array *array = probe->array;
+
+	for (unsigned int j = 0; j < probe->n; j++) {
+		uint64_t hash = probe->hash[j];
+		const struct hash_bucket *home = &array->buckets[hash_home(array, hash)];
+		unsigned int tags = bucket_tags(home, hash_tag(hash));
+		uint64_t slot = tags ? rcu_read(&home->slots[__builtin_ctz(tags)]) : SLOT_EMPTY;
+
+		probe->candidate[j] = NULL;
+		if (hash_slot_tag(slot)) {
+			probe->candidate[j] = hash_slot_flow(slot);
+			__builtin_prefetch(&probe->candidate[j]->mask);
+		} else if (tags || bucket_was_full(home)) {
+			probe->unsure |= UINT64_C(1) << j;
+			__builtin_prefetch(&array->buckets[hash_alternate(array, hash)]);
+		}
+	}
+}
+
+static void step_verify(const struct probe *probe, struct classifier_result *result)
+{
+	for (unsigned int j = 0; j < probe->n; j++) {
+		const struct flow *flow = probe->candidate[j];
+
+		if (flow ? !key_equals(probe, probe->list[j], flow) : probe->unsure >> j & 1)
+			flow = search(probe, j);
+		if (flow)
+			classifier_improve(result, probe->list[j], flow, flow->rank);
+	}
+}
+
+void classifier_hash_lookup(const struct classifier *classifier, const struct key_vector *keys,
+			    uint64_t packets, struct classifier_result *result)
+{
+	struct probe probe;
+
+	probe.hashed = (const struct classifier_hashed *)classifier;
+	probe.array = rcu_read(&probe.hashed->array);
+	probe.keys = keys;
+	probe.unsure = 0;
+	probe.n = packets_list(packets, probe.list);
+	step_hash(&probe);
+	step_tags(&probe);
+	step_verify(&probe, result);
+}

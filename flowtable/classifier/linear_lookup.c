@@ -1,0 +1,93 @@
+#include "common/rcu.h"
+#include "flowtable/classifier/lanes.h"
+#include "flowtable/classifier/linear.h"
+
+// Packets are compared LANES at a time (a group), and BLOCK groups in a row, so that what they
+// differ in stays in registers.
+#define BLOCK 8
+#define BLOCK_PACKETS (BLOCK * LANES)
+
+struct columns {
+	_Alignas(64) uint64_t words[KEY_WORDS][VECTOR_SIZE];
+};
+
+static void columns_load(struct columns *columns, const struct classifier_lines *lines,
+			 const struct key_vector *keys, const uint8_t *list, unsigned int n)
+{
+	// As flow_match() reads: one group, or whole blocks.
+	unsigned int step = n <= LANES ? LANES : BLOCK_PACKETS;
+
+	for (uint32_t c = 0; c < lines->n_columns; c++) {
+		const uint64_t *column = key_vector_column(keys, lines->column[c]);
+		uint64_t *words = columns->words[c];
+		unsigned int i = 0;
+
+		for (; i < n; i++)
+			words[i] = column[list[i] * KEY_LINE_WORDS];
+		for (; i % step; i++)
+			words[i] = 0;
+	}
+}
+
+// Which packets of `n_groups` groups from `first` on match the flow's words? Bit 0: the first.
+static inline __attribute__((always_inline)) uint64_t groups_match(const struct columns *columns,
+								   const struct linear_flow *flow,
+								   const struct linear_word *words,
+								   unsigned int first,
+								   unsigned int n_groups)
+{
+	lanes differs[BLOCK] = { 0 };
+	uint64_t matches = 0;
+
+	for (uint32_t w = 0; w < flow->n_words; w++) {
+		const lanes *group = (const lanes *)columns->words[words[w].column] + first;
+		lanes value = (lanes){ 0 } + words[w].value;
+		lanes bits = (lanes){ 0 } + words[w].bits;
+
+		for (unsigned int g = 0; g < n_groups; g++)
+			differs[g] |= (group[g] ^ value) & bits;
+	}
+	for (unsigned int g = 0; g < n_groups; g++)
+		matches |= lanes_zero(differs[g]) << g * LANES;
+	return matches;
+}
+
+// Which of the first n packets match? Bits of later ones may be set too.
+static inline uint64_t flow_match(const struct columns *columns, const struct linear_flow *flow,
+				  const struct linear_word *words, unsigned int n)
+{
+	uint64_t matches = 0;
+
+	if (n <= LANES)
+		return groups_match(columns, flow, words, 0, 1);
+	for (unsigned int first = 0; first * LANES < n; first += BLOCK)
+		matches |= groups_match(columns, flow, words, first, BLOCK) << first * LANES;
+	return matches;
+}
+
+void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
+			      uint64_t packets, struct classifier_result *result)
+{
+	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
+	struct columns columns;
+	uint8_t list[VECTOR_SIZE];
+	unsigned int n = packets_list(packets, list);
+	uint64_t open = n == VECTOR_SIZE ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+
+	columns_load(&columns, lines, keys, list, n);
+	for (uint32_t f = 0; f < lines->n_entries && open; f++) {
+		const struct linear_flow *entry = &lines->flows[f];
+		uint64_t found =
+			open & flow_match(&columns, entry, lines->words + entry->first_word, n);
+		const struct flow *flow;
+
+		if (!found)
+			continue;
+		flow = rcu_read(&entry->flow);
+		if (!flow)
+			continue;
+		open &= ~found;
+		for (; found; found &= found - 1)
+			classifier_improve(result, list[__builtin_ctzll(found)], flow, entry->rank);
+	}
+}

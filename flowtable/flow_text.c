@@ -1,0 +1,482 @@
+#include "flowtable/flow_text.h"
+
+#include "common/error.h"
+#include "common/text.h"
+#include "flowtable/action.h"
+#include "flowtable/parser.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+// One piece of a flow's text: "nw_dst=10.0.0.1" or "tcp".
+struct token {
+	struct span name;
+	struct span value;
+	bool has_value;
+	bool done; // in the match already
+};
+
+// More than any flow needs: every field once.
+#define MAX_TOKENS 256
+
+struct flow_parser {
+	struct parser parser;
+	enum flow_text_usage usage;
+	struct flow_text *flow;
+	struct token tokens[MAX_TOKENS];
+	unsigned int n_tokens;
+	struct span actions;
+	bool has_actions;
+};
+
+#define ON(usage) (1u << FLOW_TEXT_##usage)
+#define ON_CHANGE (ON(ADD) | ON(MOD))
+#define ON_SELECT (ON(DELETE) | ON(DUMP))
+
+// What a flow text says besides match and actions. `flag` words stand alone.
+struct setting {
+	const char *name;
+	unsigned int usages; // where it means something
+	int (*parse)(struct flow_parser *parser, const struct token *token,
+		     const struct setting *setting);
+	uint16_t flag;
+};
+
+static int parse_table(struct flow_parser *parser, const struct token *token,
+		       const struct setting *setting)
+{
+	bool all = parser->usage == FLOW_TEXT_DELETE || parser->usage == FLOW_TEXT_DUMP;
+	uint64_t number;
+	int error = parse_number(&parser->parser, token->value, setting->name, 0,
+				 all ? 255 : N_TABLES - 1, &number);
+
+	if (!error) {
+		parser->flow->table_id = (uint8_t)number;
+		parser->flow->has_table = true;
+	}
+	return error;
+}
+
+static int parse_u16(struct flow_parser *parser, const struct token *token,
+		     const struct setting *setting, uint16_t *value)
+{
+	uint64_t number;
+	int error =
+		parse_number(&parser->parser, token->value, setting->name, 0, UINT16_MAX, &number);
+
+	if (!error)
+		*value = (uint16_t)number;
+	return error;
+}
+
+static int parse_priority(struct flow_parser *parser, const struct token *token,
+			  const struct setting *setting)
+{
+	parser->flow->has_priority = true;
+	return parse_u16(parser, token, setting, &parser->flow->priority);
+}
+
+static int parse_idle_timeout(struct flow_parser *parser, const struct token *token,
+			      const struct setting *setting)
+{
+	return parse_u16(parser, token, setting, &parser->flow->idle_timeout);
+}
+
+static int parse_hard_timeout(struct flow_parser *parser, const struct token *token,
+			      const struct setting *setting)
+{
+	return parse_u16(parser, token, setting, &parser->flow->hard_timeout);
+}
+
+static int parse_importance(struct flow_parser *parser, const struct token *token,
+			    const struct setting *setting)
+{
+	return parse_u16(parser, token, setting, &parser->flow->importance);
+}
+
+static int parse_cookie(struct flow_parser *parser, const struct token *token,
+			const struct setting *setting)
+{
+	struct flow_text *flow = parser->flow;
+	uint64_t value;
+	uint64_t mask = UINT64_MAX;
+	struct span head;
+	struct span rest;
+	bool masked = span_split(token->value, '/', &head, &rest);
+	int error = parse_number(&parser->parser, head, setting->name, 0, UINT64_MAX, &value);
+
+	if (!error && masked && !span_is(rest, "-1"))
+		error = parse_number(&parser->parser, rest, "a cookie's mask", 0, UINT64_MAX,
+				     &mask);
+	if (error)
+		return error;
+	if (masked && parser->usage == FLOW_TEXT_ADD)
+		return parser_error(&parser->parser, rest.at, "a new flow's cookie takes no mask");
+	if (value & ~mask)
+		return parser_error(&parser->parser, head.at,
+				    "the cookie has bits set that its mask does not cover");
+	if (parser->usage == FLOW_TEXT_MOD && !masked) {
+		if (flow->has_new_cookie)
+			return parser_error(&parser->parser, token->name.at,
+					    "the new cookie is there twice");
+		flow->new_cookie = value;
+		flow->has_new_cookie = true;
+		return 0;
+	}
+	if (flow->has_cookie)
+		return parser_error(&parser->parser, token->name.at, "cookie is there twice");
+	flow->cookie = value;
+	flow->cookie_mask = mask;
+	flow->has_cookie = true;
+	return 0;
+}
+
+static int parse_out_port(struct flow_parser *parser, const struct token *token,
+			  const struct setting *setting)
+{
+	(void)setting;
+	return parse_port(&parser->parser, token->value, &parser->flow->out_port);
+}
+
+static int parse_out_group(struct flow_parser *parser, const struct token *token,
+			   const struct setting *setting)
+{
+	uint64_t number;
+	int error =
+		parse_number(&parser->parser, token->value, setting->name, 0, UINT32_MAX, &number);
+
+	if (!error)
+		parser->flow->out_group = (uint32_t)number;
+	return error;
+}
+
+static int parse_flag(struct flow_parser *parser, const struct token *token,
+		      const struct setting *setting)
+{
+	(void)token;
+	parser->flow->flags |= setting->flag;
+	return 0;
+}
+
+// What dump-flows prints and a flow does not have: ignored, so that its output can be read again.
+static int parse_ignored(struct flow_parser *parser, const struct token *token,
+			 const struct setting *setting)
+{
+	(void)parser;
+	(void)token;
+	(void)setting;
+	return 0;
+}
+
+static const struct setting settings[] = {
+	{ "table", ON_CHANGE | ON_SELECT, parse_table, 0 },
+	{ "priority", ON_CHANGE | ON_SELECT, parse_priority, 0 },
+	{ "cookie", ON_CHANGE | ON_SELECT, parse_cookie, 0 },
+	{ "idle_timeout", ON_CHANGE, parse_idle_timeout, 0 },
+	{ "hard_timeout", ON_CHANGE, parse_hard_timeout, 0 },
+	{ "importance", ON_CHANGE, parse_importance, 0 },
+	{ "out_port", ON_SELECT, parse_out_port, 0 },
+	{ "out_group", ON_SELECT, parse_out_group, 0 },
+	{ "send_flow_rem", ON_CHANGE, parse_flag, FLOW_FLAG_SEND_FLOW_REM },
+	{ "check_overlap", ON_CHANGE, parse_flag, FLOW_FLAG_CHECK_OVERLAP },
+	{ "reset_counts", ON_CHANGE, parse_flag, FLOW_FLAG_RESET_COUNTS },
+	{ "no_packet_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_PACKET_COUNTS },
+	{ "no_byte_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_BYTE_COUNTS },
+	{ "duration", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+	{ "n_packets", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+	{ "n_bytes", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+	{ "idle_age", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+	{ "hard_age", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+};
+#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static const struct setting *setting_find(struct span name)
+{
+	for (unsigned int i = 0; i < N_SETTINGS; i++)
+		if (span_is(name, settings[i].name))
+			return &settings[i];
+	return NULL;
+}
+
+static const struct match_keyword *keyword_find(struct span name)
+{
+	for (unsigned int i = 0; i < n_match_keywords; i++)
+		if (span_is(name, match_keywords[i].name))
+			return &match_keywords[i];
+	return NULL;
+}
+
+static int apply_setting(struct flow_parser *parser, struct token *token,
+			 const struct setting *setting)
+{
+	bool is_flag = setting->parse == parse_flag;
+
+	token->done = true;
+	if (!(setting->usages & 1u << parser->usage))
+		return parser_error(&parser->parser, token->name.at, "%s means nothing here",
+				    setting->name);
+	if (is_flag == token->has_value)
+		return parser_error(&parser->parser, token->name.at,
+				    is_flag ? "%s takes no value" : "%s needs a value: %s=...",
+				    setting->name, setting->name);
+	return setting->parse(parser, token, setting);
+}
+
+// Add a condition to the match. What contradicts an earlier one is refused.
+static int match_merge(struct flow_parser *parser, const struct token *token,
+		       const struct field *field, const struct field_value *value,
+		       const struct field_value *mask)
+{
+	struct match *match = &parser->flow->match;
+	struct field_value old_value;
+	struct field_value old_mask;
+
+	field_get(field, &match->value, &old_value);
+	field_get(field, &match->mask, &old_mask);
+	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++) {
+		if ((old_value.bytes[i] ^ value->bytes[i]) & old_mask.bytes[i] & mask->bytes[i])
+			return parser_error(&parser->parser, token->name.at,
+					    "%.*s contradicts what the flow matches before it",
+					    SPAN_ARGS(token->name));
+		old_value.bytes[i] |= value->bytes[i] & mask->bytes[i];
+		old_mask.bytes[i] |= mask->bytes[i];
+	}
+	match_set_masked(match, field, &old_value, &old_mask);
+	return 0;
+}
+
+static int apply_keyword(struct flow_parser *parser, struct token *token,
+			 const struct match_keyword *keyword)
+{
+	const struct field *type = &fields[FIELD_ETH_TYPE];
+	const struct field *protocol = &fields[FIELD_IP_PROTO];
+	struct field_value ones = field_all_ones(type);
+	struct field_value value = field_value_from_u64(keyword->eth_type);
+	int error = 0;
+
+	token->done = true;
+	if (token->has_value)
+		return parser_error(&parser->parser, token->name.at, "%s takes no value",
+				    keyword->name);
+	if (keyword->eth_type)
+		error = match_merge(parser, token, type, &value, &ones);
+	if (error || keyword->ip_proto < 0)
+		return error;
+	ones = field_all_ones(protocol);
+	value = field_value_from_u64((uint64_t)keyword->ip_proto);
+	return match_merge(parser, token, protocol, &value, &ones);
+}
+
+static bool token_is_masked(const struct token *token)
+{
+	return token->value.length && memchr(token->value.at, '/', token->value.length);
+}
+
+// A field, if what it needs is matched by now; else it waits for other tokens.
+static int apply_field(struct flow_parser *parser, struct token *token)
+{
+	struct field_value value;
+	struct field_value mask;
+	bool satisfied;
+	const struct field *field =
+		parse_field_name(&parser->parser, token->name, &parser->flow->match, &satisfied);
+	int error;
+
+	if (!field)
+		return -EINVAL;
+	if (!satisfied)
+		return 0;
+	token->done = true;
+	if (!token->has_value)
+		return parser_error(&parser->parser, token->name.at, "%.*s needs a value: %.*s=...",
+				    SPAN_ARGS(token->name), SPAN_ARGS(token->name));
+	error = parse_field_value(&parser->parser, field, token->value, &value, &mask);
+	if (error)
+		return error;
+	if (parser->usage == FLOW_TEXT_MATCH && token_is_masked(token) &&
+	    field->format != FORMAT_PORT16)
+		return parser_error(&parser->parser, token->value.at,
+				    "a packet has one value for %.*s: leave out the mask",
+				    SPAN_ARGS(token->name));
+	if (field->id == FIELD_PACKET_TYPE && field_value_is_zero(&value))
+		return 0; // Ethernet, as every packet here is
+	return match_merge(parser, token, field, &value, &mask);
+}
+
+static int error_unknown_word(struct flow_parser *parser, struct span name)
+{
+	const char *names[N_SETTINGS + 32];
+	const char *nearest = NULL;
+	unsigned int n = 0;
+	char word[64];
+
+	for (unsigned int i = 0; i < N_SETTINGS; i++)
+		names[n++] = settings[i].name;
+	for (unsigned int i = 0; i < n_match_keywords && i < 31; i++)
+		names[n++] = match_keywords[i].name;
+	names[n++] = "actions";
+	if (span_copy(name, word, sizeof(word))) {
+		const char *field = field_nearest(word);
+
+		nearest = field ? field : text_nearest(word, names, n);
+	}
+	if (nearest)
+		return parser_error(&parser->parser, name.at,
+				    "a flow has no field or setting '%.*s'; did you mean %s?",
+				    SPAN_ARGS(name), nearest);
+	return parser_error(&parser->parser, name.at, "a flow has no field or setting '%.*s'",
+			    SPAN_ARGS(name));
+}
+
+// Everything that needs no other token to be understood.
+static int apply_simple_tokens(struct flow_parser *parser)
+{
+	for (unsigned int i = 0; i < parser->n_tokens; i++) {
+		struct token *token = &parser->tokens[i];
+		const struct setting *setting = setting_find(token->name);
+		const struct match_keyword *keyword = keyword_find(token->name);
+		int error = 0;
+
+		if (setting)
+			error = apply_setting(parser, token, setting);
+		else if (keyword)
+			error = apply_keyword(parser, token, keyword);
+		else if (!field_find(token->name.at, token->name.length))
+			error = error_unknown_word(parser, token->name);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+// Fields may come in any order, before or after what they need: go round until nothing more can
+// be added.
+static int apply_fields(struct flow_parser *parser)
+{
+	bool progress = true;
+
+	while (progress) {
+		progress = false;
+		for (unsigned int i = 0; i < parser->n_tokens; i++) {
+			struct token *token = &parser->tokens[i];
+			int error;
+
+			if (token->done)
+				continue;
+			error = apply_field(parser, token);
+			if (error)
+				return error;
+			progress |= token->done;
+		}
+	}
+	for (unsigned int i = 0; i < parser->n_tokens; i++)
+		if (!parser->tokens[i].done)
+			return parser_error_prerequisite(&parser->parser, parser->tokens[i].name,
+							 "");
+	return 0;
+}
+
+static bool is_separator(char c)
+{
+	return c == ',' || isspace((unsigned char)c);
+}
+
+// Cut the text into tokens; everything behind "actions=" is one piece.
+static int split_tokens(struct flow_parser *parser, const char *string)
+{
+	const char *end = string + strlen(string);
+	const char *at = string;
+
+	while (true) {
+		struct token token = { 0 };
+		const char *stop;
+
+		while (at < end && is_separator(*at))
+			at++;
+		if (at == end)
+			return 0;
+		token.name.at = at;
+		while (at < end && !is_separator(*at) && *at != '=')
+			at++;
+		token.name.length = (size_t)(at - token.name.at);
+		if (at < end && *at == '=') {
+			token.has_value = true;
+			token.value.at = ++at;
+			if (span_is(token.name, "actions") || span_is(token.name, "action")) {
+				parser->actions = (struct span){ at, (size_t)(end - at) };
+				parser->has_actions = true;
+				return 0;
+			}
+			stop = parse_value_end(&parser->parser, at, end);
+			if (!stop)
+				return -EINVAL;
+			token.value.length = (size_t)(stop - at);
+			at = stop;
+		}
+		if (!token.name.length)
+			return parser_error(&parser->parser, token.name.at,
+					    "a name is missing before '='");
+		if (parser->n_tokens == MAX_TOKENS)
+			return parser_error(&parser->parser, token.name.at,
+					    "a flow cannot have more than %d parts", MAX_TOKENS);
+		parser->tokens[parser->n_tokens++] = token;
+	}
+}
+
+static int parse_actions(struct flow_parser *parser, const char *end)
+{
+	bool wanted = 1u << parser->usage & ON_CHANGE;
+	struct flow_text *flow = parser->flow;
+	int table_id = parser->usage == FLOW_TEXT_ADD || flow->has_table ? flow->table_id : -1;
+
+	if (!parser->has_actions) {
+		if (!wanted)
+			return 0;
+		return parser_error(&parser->parser, end,
+				    "the flow has no actions: end it with actions=... or "
+				    "actions=drop");
+	}
+	if (!wanted)
+		return parser_error(&parser->parser, parser->actions.at, "no actions belong here");
+	return program_parse_for(&parser->parser, parser->actions, &flow->match, table_id,
+				 &flow->program);
+}
+
+static void flow_text_init(struct flow_text *flow, enum flow_text_usage usage)
+{
+	memset(flow, 0, sizeof(*flow));
+	match_init(&flow->match);
+	flow->cookie_mask = usage == FLOW_TEXT_ADD ? UINT64_MAX : 0;
+	flow->priority = FLOW_DEFAULT_PRIORITY;
+	flow->table_id = 1u << usage & ON_SELECT ? 255 : 0;
+	flow->out_port = OFPP_ANY;
+	flow->out_group = OFPP_ANY;
+}
+
+int flow_text_parse(const char *string, enum flow_text_usage usage, const struct port_names *ports,
+		    struct flow_text *flow, struct error *error)
+{
+	struct flow_parser parser = {
+		.parser = { .base = string, .ports = ports, .error = error },
+		.usage = usage,
+		.flow = flow,
+	};
+	int result;
+
+	flow_text_init(flow, usage);
+	result = split_tokens(&parser, string);
+	if (!result)
+		result = apply_simple_tokens(&parser);
+	if (!result)
+		result = apply_fields(&parser);
+	if (!result)
+		result = parse_actions(&parser, string + strlen(string));
+	return result;
+}
+
+void flow_text_release(struct flow_text *flow)
+{
+	program_free(flow->program);
+	flow->program = NULL;
+}

@@ -1,0 +1,154 @@
+#include "common/text.h"
+#include "flowtable/flow_text.h"
+#include "flowtable/parser.h"
+
+#include <string.h>
+
+// The first of several that fit is the one that prints, so the narrower ones come first.
+const struct match_keyword match_keywords[] = {
+	{ "tcp", 0x0800, 6 },    { "udp", 0x0800, 17 },  { "sctp", 0x0800, 132 },
+	{ "icmp", 0x0800, 1 },   { "ip", 0x0800, -1 },   { "ipv4", 0x0800, -1 },
+	{ "tcp6", 0x86dd, 6 },   { "udp6", 0x86dd, 17 }, { "sctp6", 0x86dd, 132 },
+	{ "icmp6", 0x86dd, 58 }, { "ipv6", 0x86dd, -1 }, { "ip6", 0x86dd, -1 },
+	{ "arp", 0x0806, -1 },   { "rarp", 0x8035, -1 }, { "mpls", 0x8847, -1 },
+	{ "mplsm", 0x8848, -1 }, { "eth", 0, -1 },
+};
+const unsigned int n_match_keywords = sizeof(match_keywords) / sizeof(match_keywords[0]);
+
+// Take the field's bits out of what is left to print. Returns false if there are none.
+static bool take(struct match *left, const struct field *field, struct field_value *value,
+		 struct field_value *mask)
+{
+	static const struct field_value zero;
+
+	field_get(field, &left->mask, mask);
+	if (field_value_is_zero(mask))
+		return false;
+	field_get(field, &left->value, value);
+	field_set(field, &zero, &left->mask);
+	return true;
+}
+
+static bool is_exact(const struct match *match, enum field_id id, uint64_t *number)
+{
+	struct field_value ones = field_all_ones(&fields[id]);
+	struct field_value value;
+
+	field_get(&fields[id], &match->mask, &value);
+	if (memcmp(&value, &ones, sizeof(ones)))
+		return false;
+	field_get(&fields[id], &match->value, &value);
+	*number = field_value_to_u64(&value);
+	return true;
+}
+
+// "tcp": the keyword that says the match's Ethernet type and protocol.
+static void format_keyword(struct match *left, struct text *text)
+{
+	struct field_value value;
+	struct field_value mask;
+	uint64_t type;
+	uint64_t protocol;
+	bool has_protocol = is_exact(left, FIELD_IP_PROTO, &protocol);
+
+	if (!is_exact(left, FIELD_ETH_TYPE, &type))
+		return;
+	for (unsigned int i = 0; i < n_match_keywords; i++) {
+		const struct match_keyword *keyword = &match_keywords[i];
+
+		if (!keyword->eth_type || keyword->eth_type != type)
+			continue;
+		if (keyword->ip_proto >= 0 &&
+		    (!has_protocol || (uint64_t)keyword->ip_proto != protocol))
+			continue;
+		text_addf(text, "%s,", keyword->name);
+		take(left, &fields[FIELD_ETH_TYPE], &value, &mask);
+		if (keyword->ip_proto >= 0)
+			take(left, &fields[FIELD_IP_PROTO], &value, &mask);
+		return;
+	}
+}
+
+#define TCI_VID 0x0fff
+#define TCI_PCP 0xe000
+
+// One tag: its parts if they are matched as a whole, else the bits.
+static void format_vlan(struct match *left, enum field_id id, struct text *text)
+{
+	const char *suffix = id == FIELD_VLAN_TCI1 ? "1" : "";
+	struct field_value value;
+	struct field_value mask;
+	unsigned int tci;
+	unsigned int bits;
+
+	if (!take(left, &fields[id], &value, &mask))
+		return;
+	tci = (unsigned int)field_value_to_u64(&value);
+	bits = (unsigned int)field_value_to_u64(&mask);
+	if (tci & KEY_VLAN_PRESENT && bits & ~KEY_VLAN_PRESENT &&
+	    ((bits & TCI_VID) == TCI_VID || !(bits & TCI_VID)) &&
+	    ((bits & TCI_PCP) == TCI_PCP || !(bits & TCI_PCP))) {
+		if (bits & TCI_VID)
+			text_addf(text, "dl_vlan%s=%u,", suffix, tci & TCI_VID);
+		if (bits & TCI_PCP)
+			text_addf(text, "dl_vlan_pcp%s=%u,", suffix, tci >> 13);
+	} else {
+		text_addf(text, "%s=", fields[id].shown);
+		field_format_value(&fields[id], &value, &mask, NULL, text);
+		text_add(text, ",");
+	}
+}
+
+// A TOS is printed without its ECN bits, which are a field of their own.
+static void format_tos(struct match *left, struct text *text)
+{
+	uint8_t *value = &left->value.core.ip_tos;
+	uint8_t *mask = &left->mask.core.ip_tos;
+
+	if ((*mask & 0xfc) == 0xfc) {
+		text_addf(text, "nw_tos=%u,", *value & 0xfcu);
+		*mask &= 3;
+	}
+}
+
+void match_format(const struct match *match, const struct port_names *ports, struct text *text)
+{
+	size_t start = text->length;
+	struct match left = *match;
+
+	text_add(text, "");
+	for (unsigned int id = 0; id < N_FIELDS; id++) {
+		const struct field *field = &fields[id];
+		struct field_value value;
+		struct field_value mask;
+
+		if (id == FIELD_REG0)
+			format_keyword(&left, text);
+		if (!match_has_prerequisite(match, field))
+			continue;
+		if (field->format == FORMAT_VLAN_TCI) {
+			format_vlan(&left, field->id, text);
+		} else if (field->format == FORMAT_TOS) {
+			format_tos(&left, text);
+		} else if (take(&left, field, &value, &mask)) {
+			text_addf(text, "%s=", field->shown);
+			field_format_value(field, &value, &mask, ports, text);
+			text_add(text, ",");
+		}
+	}
+	if (text->length > start)
+		text_chomp(text, ",");
+}
+
+void flow_format_match(const struct match *match, uint16_t priority, const struct port_names *ports,
+		       struct text *text)
+{
+	size_t start;
+
+	if (priority != FLOW_DEFAULT_PRIORITY)
+		text_addf(text, "priority=%u,", priority);
+	start = text->length;
+	match_format(match, ports, text);
+	if (priority != FLOW_DEFAULT_PRIORITY && text->length == start)
+		text_chomp(text, ",");
+}

@@ -1,0 +1,292 @@
+#include "flowtable/table.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+
+#include "common/hash.h"
+#include "common/rcu.h"
+#include "flowtable/table_internal.h"
+
+// A match as tables keep it: the words that it looks at, their masks and values.
+struct packed_match {
+	unsigned int n_words;
+	uint8_t word[KEY_WORDS];
+	uint64_t bits[KEY_WORDS];
+	uint64_t values[KEY_WORDS];
+};
+
+static void packed_match_from(struct packed_match *packed, const struct match *match)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < KEY_WORDS; i++) {
+		if (!match->mask.words[i])
+			continue;
+		packed->word[n] = (uint8_t)i;
+		packed->bits[n] = match->mask.words[i];
+		packed->values[n] = match->value.words[i] & match->mask.words[i];
+		n++;
+	}
+	packed->n_words = n;
+}
+
+static uint64_t shape_hash(const uint8_t *word, const uint64_t *bits, unsigned int n_words)
+{
+	uint64_t hash = n_words;
+
+	for (unsigned int i = 0; i < n_words; i++)
+		hash = hash_word(hash_word(hash, word[i]), bits[i]);
+	return hash_finish(hash);
+}
+
+static uint64_t flow_hash(uint64_t shape, uint16_t priority, const uint64_t *values,
+			  unsigned int n_words)
+{
+	uint64_t hash = hash_word(shape, priority);
+
+	for (unsigned int i = 0; i < n_words; i++)
+		hash = hash_word(hash, values[i]);
+	return hash_finish(hash);
+}
+
+// By content, as table_find() comes with a match that no flow may have.
+static struct table_shape *shape_find(const struct table *table, uint64_t hash, const uint8_t *word,
+				      const uint64_t *bits, unsigned int n_words)
+{
+	for (struct table_index_node *node = table_index_chain(&table->shapes, hash); node;
+	     node = node->next) {
+		struct table_shape *shape = container_of(node, struct table_shape, index);
+
+		if (node->hash == hash && shape->mask->n_words == n_words &&
+		    memcmp(shape->mask->word, word, n_words) == 0 &&
+		    memcmp(shape->mask->bits, bits, n_words * sizeof(bits[0])) == 0)
+			return shape;
+	}
+	return NULL;
+}
+
+static struct table_shape *shape_get(struct table *table, const struct mask *mask)
+{
+	uint64_t hash = shape_hash(mask->word, mask->bits, mask->n_words);
+	struct table_shape *shape = shape_find(table, hash, mask->word, mask->bits, mask->n_words);
+
+	if (shape || table_index_reserve(&table->shapes) < 0)
+		return shape;
+	shape = calloc(1, sizeof(*shape));
+	if (!shape)
+		return NULL;
+	shape->index.hash = hash;
+	shape->mask = mask;
+	table_index_add(&table->shapes, &shape->index);
+	return shape;
+}
+
+static void shape_free_if_empty(struct table *table, struct table_shape *shape)
+{
+	if (shape->n_flows > 0)
+		return;
+	table_index_remove(&table->shapes, &shape->index);
+	free(shape);
+}
+
+// Into the list before the other flows of its shape.
+static void list_add(struct table *table, struct flow *flow)
+{
+	struct table_shape *shape = flow->shape;
+	struct flow *next = shape->n_flows ? shape->first : table->flows;
+
+	flow->list_next = next;
+	flow->list_prev = next ? next->list_prev : NULL;
+	if (next)
+		next->list_prev = flow;
+	if (flow->list_prev)
+		flow->list_prev->list_next = flow;
+	else
+		table->flows = flow;
+	shape->first = flow;
+	shape->n_flows++;
+	table->n_flows++;
+}
+
+// The flow keeps its own links: table_next() goes on from it.
+static void list_remove(struct table *table, struct flow *flow)
+{
+	struct table_shape *shape = flow->shape;
+
+	if (flow->list_next)
+		flow->list_next->list_prev = flow->list_prev;
+	if (flow->list_prev)
+		flow->list_prev->list_next = flow->list_next;
+	else
+		table->flows = flow->list_next;
+	if (shape->first == flow)
+		shape->first = flow->list_next;
+	shape->n_flows--;
+	table->n_flows--;
+}
+
+struct table *table_create(uint8_t table_id)
+{
+	struct table *table = calloc(1, sizeof(*table));
+
+	if (table)
+		table->id = table_id;
+	return table;
+}
+
+void table_destroy(struct table *table)
+{
+	struct flow *next;
+
+	if (!table)
+		return;
+	table_parts_destroy(table);
+	for (struct flow *flow = table->flows; flow; flow = next) {
+		struct table_shape *shape = flow->shape;
+
+		next = flow->list_next;
+		list_remove(table, flow);
+		shape_free_if_empty(table, shape);
+		flow_free(flow);
+	}
+	table_index_free(&table->index);
+	table_index_free(&table->shapes);
+	free(table);
+}
+
+// Before anything that lookups can see. A lookup that too many changes have overtaken holds us
+// back until it is through, which takes it microseconds: see table_lookup().
+static void change_begin(struct table *table)
+{
+	__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&table->n_holding, __ATOMIC_SEQ_CST))
+		sched_yield();
+}
+
+int table_insert(struct table *table, struct flow *flow)
+{
+	struct table_shape *shape;
+	int rc;
+
+	if (table_index_reserve(&table->index) < 0)
+		return -ENOMEM;
+	shape = shape_get(table, flow->mask);
+	if (!shape)
+		return -ENOMEM;
+	flow->shape = shape;
+	flow->rank = flow_rank(flow->priority, table->n_inserted);
+	flow->index.hash =
+		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
+	list_add(table, flow);
+	change_begin(table);
+	rc = table_parts_insert(table, flow);
+	if (rc < 0) {
+		list_remove(table, flow);
+		shape_free_if_empty(table, shape);
+		return rc;
+	}
+	table->n_inserted++;
+	table_index_add(&table->index, &flow->index);
+	table->lines |= flow->mask->lines;
+	return 0;
+}
+
+void table_remove(struct table *table, struct flow *flow)
+{
+	struct table_shape *shape = flow->shape;
+
+	change_begin(table);
+	table_index_remove(&table->index, &flow->index);
+	list_remove(table, flow);
+	table_parts_remove(table, flow);
+	shape_free_if_empty(table, shape);
+	if (table->n_flows == 0)
+		table->lines = 0;
+}
+
+void table_replace(struct table *table, struct flow *old, struct flow *flow)
+{
+	struct table_shape *shape = old->shape;
+
+	change_begin(table);
+	flow->rank = old->rank;
+	flow->shape = shape;
+	flow->next = NULL;
+	table_index_replace(&table->index, &old->index, &flow->index);
+	flow->list_next = old->list_next;
+	flow->list_prev = old->list_prev;
+	if (flow->list_next)
+		flow->list_next->list_prev = flow;
+	if (flow->list_prev)
+		flow->list_prev->list_next = flow;
+	else
+		table->flows = flow;
+	if (shape->first == old)
+		shape->first = flow;
+	table_parts_replace(old, flow);
+}
+
+struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
+{
+	struct packed_match packed;
+	const struct table_shape *shape;
+	uint64_t hash;
+
+	packed_match_from(&packed, match);
+	shape = shape_find(table, shape_hash(packed.word, packed.bits, packed.n_words), packed.word,
+			   packed.bits, packed.n_words);
+	if (!shape)
+		return NULL;
+	hash = flow_hash(shape->index.hash, priority, packed.values, packed.n_words);
+	for (struct table_index_node *node = table_index_chain(&table->index, hash); node;
+	     node = node->next) {
+		struct flow *flow = container_of(node, struct flow, index);
+
+		if (node->hash == hash && flow->priority == priority && flow->shape == shape &&
+		    memcmp(flow->values, packed.values,
+			   packed.n_words * sizeof(packed.values[0])) == 0)
+			return flow;
+	}
+	return NULL;
+}
+
+uint32_t table_size(const struct table *table)
+{
+	return table->n_flows;
+}
+
+struct flow *table_first(const struct table *table)
+{
+	return table->flows;
+}
+
+struct flow *table_next(const struct table *table, const struct flow *flow)
+{
+	(void)table;
+	return flow->list_next;
+}
+
+uint16_t table_lines(const struct table *table)
+{
+	return table->lines;
+}
+
+unsigned int table_parts(const struct table *table, struct table_part *parts, unsigned int max)
+{
+	for (uint32_t i = 0; i < table->n_parts && i < max; i++) {
+		const struct table_holder *part = table->parts[i];
+
+		parts[i] = (struct table_part){
+			.template_name = part->classifier->template->name,
+			.n_flows = part->classifier->n_flows,
+			.n_masks = part->classifier->n_masks,
+			.max_priority = (uint16_t)(part->max_rank >> FLOW_SEQUENCE_BITS),
+			.memory = part->classifier->template->memory(part->classifier),
+		};
+	}
+	return table->n_parts;
+}

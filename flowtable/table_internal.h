@@ -1,0 +1,78 @@
+// What table.c, table_parts.c and the hot table_lookup.c share: how a table is held.
+//
+// Workers see the view: an immutable array of sub-classifiers by falling rank. The control thread
+// keeps shapes (the flows of one mask) and parts (the flows of one sub-classifier): a shape with
+// many flows has a hash part of its own, the flows of small shapes share linear parts ("bins").
+#ifndef FLOWTABLE_TABLE_INTERNAL_H
+#define FLOWTABLE_TABLE_INTERNAL_H
+
+#include "flowtable/classifier/classifier.h"
+#include "flowtable/table.h"
+
+// A bin takes up to this many flows.
+#define BIN_MAX_FLOWS 32
+// A shape leaves the bins when it has more flows than this, and comes back when it has fewer than
+// that: in between it stays where it is.
+#define SHAPE_BIN_MAX_FLOWS 16
+#define SHAPE_HASH_MIN_FLOWS 8
+
+struct table_entry {
+	uint64_t max_rank; // no flow inside has a higher one
+	const struct classifier *classifier;
+};
+
+struct table_view {
+	uint32_t n;
+	struct table_entry entries[]; // by falling max_rank
+};
+
+struct table {
+	// What workers read.
+	struct table_view *view; // published; NULL: no flow
+	uint64_t version; // counts changes, each before it becomes visible
+	uint32_t n_holding; // lookups that ask the writer to wait
+
+	// Control thread.
+	uint8_t id;
+	uint16_t lines;
+	uint32_t n_flows;
+	uint64_t n_inserted; // ever: the sequence numbers in ranks
+	struct flow *flows; // list_next and list_prev; those of one shape lie in a row
+	struct table_index index; // of flows by mask, values and priority
+	struct table_index shapes; // by mask
+	struct table_holder **parts; // by falling max_rank
+	uint32_t n_parts;
+	uint32_t parts_size;
+	uint32_t n_published; // views so far
+};
+
+struct table_shape {
+	struct table_index_node index;
+	const struct mask *mask; // of its flows, which hold references
+	struct flow *first; // the first of n_flows in the table's list
+	uint32_t n_flows;
+	struct table_holder *part; // its own, or NULL while its flows are in bins
+};
+
+struct table_holder {
+	struct classifier *classifier;
+	struct table_shape *shape; // NULL: a bin
+	uint64_t max_rank;
+	uint32_t n_removed; // since max_rank was exact
+	bool is_stale; // the flow that had max_rank is gone
+	bool dropped; // for the change under way
+	uint32_t n_flows; // of a bin, with the flows themselves
+	struct flow *flows[BIN_MAX_FLOWS];
+};
+
+// Find the flow's place in the parts and make it visible. `flow` knows its shape, which lists it
+// already. 0 or -ENOMEM, then nothing has changed.
+int table_parts_insert(struct table *table, struct flow *flow);
+
+// Make the flow invisible. Its shape lists it no more.
+void table_parts_remove(struct table *table, struct flow *flow);
+
+void table_parts_replace(struct flow *old, struct flow *flow);
+void table_parts_destroy(struct table *table);
+
+#endif

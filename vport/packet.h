@@ -41,4 +41,8 @@ struct rte_mempool *packet_pool(void);
 // A full private copy (data and metadata) of a packet; NULL when the pool is empty.
 struct rte_mbuf *packet_copy(struct rte_mbuf *packet);
 
+// A new packet with these bytes, in several segments where they do not fit one; NULL when the pool
+// is empty. The metadata is zero.
+struct rte_mbuf *packet_from_bytes(const void *data, uint32_t length);
+
 #endif

@@ -1,0 +1,228 @@
+// Guests come and go: the callbacks of DPDK's vhost library. They run on its events thread, and on
+// the main thread while that registers or unregisters a socket.
+#include "vport/vhost.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_vhost.h>
+
+#include "common/clock.h"
+#include "common/rcu.h"
+
+// What is known of each connection. A socket that we listen on may have several while a guest
+// restarts; the one that started last is served.
+static struct vhost_device {
+	struct vhost_port *port;
+	uint32_t enabled;
+} devices[RTE_MAX_VHOST_DEVICE];
+
+static struct vhost_port *first;
+
+// Guards the two above and the ports' connection state. Workers never take it, and nobody waits
+// for workers while holding it.
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void vhost_list_add(struct vhost_port *port)
+{
+	pthread_mutex_lock(&events_lock);
+	port->next = first;
+	first = port;
+	pthread_mutex_unlock(&events_lock);
+}
+
+void vhost_list_remove(struct vhost_port *port)
+{
+	pthread_mutex_lock(&events_lock);
+	for (struct vhost_port **at = &first; *at; at = &(*at)->next)
+		if (*at == port) {
+			*at = port->next;
+			break;
+		}
+	pthread_mutex_unlock(&events_lock);
+}
+
+struct vhost_port *vhost_list_find(const char *path)
+{
+	struct vhost_port *port = first;
+
+	while (port && strcmp(port->path, path))
+		port = port->next;
+	return port;
+}
+
+bool vhost_connected(struct vhost_port *port, uint64_t *since_ns)
+{
+	bool connected;
+
+	pthread_mutex_lock(&events_lock);
+	connected = port->n_connections;
+	*since_ns = port->disconnected_ns;
+	pthread_mutex_unlock(&events_lock);
+	return connected;
+}
+
+void vhost_connections_forget(struct vhost_port *port)
+{
+	pthread_mutex_lock(&events_lock);
+	for (unsigned int vid = 0; vid < RTE_MAX_VHOST_DEVICE; vid++)
+		if (devices[vid].port == port)
+			devices[vid].port = NULL;
+	port->n_connections = 0;
+	pthread_mutex_unlock(&events_lock);
+}
+
+static struct vhost_port *port_of(int vid)
+{
+	return vid >= 0 && vid < RTE_MAX_VHOST_DEVICE ? devices[vid].port : NULL;
+}
+
+// Descriptors cost: a queue has its own from the first time that a guest enables it.
+static bool queue_prepare(struct vhost_queue *queue)
+{
+	return queue->wakeup.epoll_fd >= 0 || !wakeup_open(&queue->wakeup);
+}
+
+static void kick_remove(struct vhost_queue *queue)
+{
+	if (queue->kick_fd >= 0) {
+		wakeup_remove(&queue->wakeup, queue->kick_fd);
+		close(queue->kick_fd);
+		queue->kick_fd = -1;
+	}
+	__atomic_store_n(&queue->no_kick, false, __ATOMIC_RELAXED);
+}
+
+// Watch the descriptor by which the guest says that ring `ring` has packets. It is duplicated, so
+// that we and not the library decide when it ends.
+static void kick_update(struct vhost_port *port, int vid, unsigned int ring, bool enabled)
+{
+	struct vhost_queue *queue = &port->queues[ring / 2];
+	struct rte_vhost_vring vring;
+
+	kick_remove(queue);
+	if (!enabled || rte_vhost_get_vhost_vring(vid, (uint16_t)ring, &vring))
+		return;
+	if (vring.kickfd >= 0 && queue_prepare(queue))
+		queue->kick_fd = fcntl(vring.kickfd, F_DUPFD_CLOEXEC, 0);
+	if (queue->kick_fd >= 0 && wakeup_add(&queue->wakeup, queue->kick_fd, true)) {
+		close(queue->kick_fd);
+		queue->kick_fd = -1;
+	}
+	// A guest that kicks by nothing we can wait for is polled.
+	__atomic_store_n(&queue->no_kick, queue->kick_fd < 0, __ATOMIC_RELAXED);
+	wakeup_signal(&queue->wakeup);
+}
+
+static int new_connection(int vid)
+{
+	char path[PATH_MAX];
+	struct vhost_port *port;
+
+	if (vid < 0 || vid >= RTE_MAX_VHOST_DEVICE || rte_vhost_get_ifname(vid, path, sizeof(path)))
+		return -1;
+	pthread_mutex_lock(&events_lock);
+	port = vhost_list_find(path);
+	devices[vid] = (struct vhost_device){ .port = port };
+	if (port)
+		port->n_connections++;
+	pthread_mutex_unlock(&events_lock);
+	return port ? 0 : -1;
+}
+
+static void destroy_connection(int vid)
+{
+	struct vhost_port *port;
+
+	pthread_mutex_lock(&events_lock);
+	port = port_of(vid);
+	if (port) {
+		port->n_connections--;
+		port->disconnected_ns = clock_monotonic_ns();
+		devices[vid].port = NULL;
+		vport_mark_changed(&port->vport);
+	}
+	pthread_mutex_unlock(&events_lock);
+}
+
+// The guest's driver is ready: serve it.
+static int new_device(int vid)
+{
+	struct vhost_port *port;
+
+	// Workers poll: kicks only when one says that it sleeps.
+	for (unsigned int ring = 1; ring < rte_vhost_get_vring_num(vid); ring += 2)
+		rte_vhost_enable_guest_notification(vid, (uint16_t)ring, 0);
+
+	pthread_mutex_lock(&events_lock);
+	port = port_of(vid);
+	if (port) {
+		uint32_t enabled = devices[vid].enabled;
+
+		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++) {
+			unsigned int ring = vhost_rx_ring(queue);
+
+			kick_update(port, vid, ring, enabled >> ring & 1);
+		}
+		__atomic_store_n(&port->enabled, enabled, __ATOMIC_RELAXED);
+		rcu_publish(&port->vid, vid);
+		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
+			wakeup_signal(&port->queues[queue].wakeup);
+		vport_mark_changed(&port->vport);
+	}
+	pthread_mutex_unlock(&events_lock);
+	return port ? 0 : -1;
+}
+
+// The guest left, stopped its driver or reboots: its memory goes when this returns.
+static void destroy_device(int vid)
+{
+	struct vhost_port *port;
+
+	pthread_mutex_lock(&events_lock);
+	port = port_of(vid);
+	if (port && port->vid == vid) {
+		rcu_publish(&port->vid, VHOST_NO_DEVICE);
+		__atomic_store_n(&port->enabled, 0, __ATOMIC_RELAXED);
+		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
+			kick_remove(&port->queues[queue]);
+		vport_mark_changed(&port->vport);
+	}
+	pthread_mutex_unlock(&events_lock);
+	rcu_synchronize();
+}
+
+static int vring_state_changed(int vid, uint16_t ring, int enable)
+{
+	struct vhost_port *port;
+
+	if (ring >= 2 * VPORT_MAX_QUEUES)
+		return 0; // more queues than we serve
+	pthread_mutex_lock(&events_lock);
+	port = port_of(vid);
+	if (port) {
+		uint32_t *enabled = &devices[vid].enabled;
+
+		*enabled = enable ? *enabled | 1u << ring : *enabled & ~(1u << ring);
+		if (port->vid == vid) {
+			__atomic_store_n(&port->enabled, *enabled, __ATOMIC_RELAXED);
+			if (ring & 1)
+				kick_update(port, vid, ring, enable);
+			vport_mark_changed(&port->vport);
+		}
+	}
+	pthread_mutex_unlock(&events_lock);
+	return 0;
+}
+
+const struct rte_vhost_device_ops vhost_device_ops = {
+	.new_device = new_device,
+	.destroy_device = destroy_device,
+	.vring_state_changed = vring_state_changed,
+	.new_connection = new_connection,
+	.destroy_connection = destroy_connection,
+};

@@ -20,4 +20,5 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.table_lookup = table_lookup,
 	.mac_table_lookup = mac_table_lookup,
 	.mac_table_refresh = mac_table_refresh,
+	.classifier_lookup = classifier_lookup,
 };

@@ -7,6 +7,7 @@
 #define DATAPATH_HOT_H
 
 #include "datapath/worker.h"
+#include "flowtable/classifier/classifier.h"
 
 struct hot {
 	const char *level; // "x86-64-v3"
@@ -25,6 +26,9 @@ struct hot {
 				     const uint8_t mac[6]);
 	bool (*mac_table_refresh)(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
 				  uint32_t ofport);
+
+	// One sub-classifier alone: for tests.
+	classifier_lookup_function *classifier_lookup;
 };
 
 // The chosen build; hot_select() must have been called.

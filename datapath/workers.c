@@ -61,6 +61,7 @@ int workers_start(const unsigned int *cores, unsigned int n, struct error *error
 	if (n == 0 || n > WORKERS_MAX)
 		return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX,
 				 n);
+	vport_set_n_workers(n);
 	for (unsigned int i = 0; i < n; i++) {
 		struct worker *worker = worker_create(i);
 		int status;

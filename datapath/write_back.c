@@ -205,8 +205,13 @@ static void write_ipv6(uint8_t *ip, uint8_t *l4, const struct packet_layout *lay
 
 static void write_arp(uint8_t *arp, const struct key_core *core, const struct key_rare *rare)
 {
-	arp[6] = 0;
-	arp[7] = core->ip_proto;
+	const uint8_t known = arp[6] ? 0 : arp[7]; // the key knows no opcode above 255
+	const uint8_t high = (uint8_t)rte_be_to_cpu_16(core->tp_dst);
+
+	if (high || core->ip_proto != known) {
+		arp[6] = high;
+		arp[7] = core->ip_proto;
+	}
 	memcpy(arp + 14, &core->ip_src, 4);
 	memcpy(arp + 24, &core->ip_dst, 4);
 	if (rare) {

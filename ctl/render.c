@@ -1,0 +1,511 @@
+#include "ctl/render.h"
+
+#include "common/text.h"
+#include "ctl/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_WIDTH 20
+#define OFPP_LOCAL_NUMBER 0xfffffffeu
+
+static const char *string(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void add_number(struct text *text, const char *before, const json_t *object, const char *key)
+{
+	text_addf(text, "%s%" JSON_INTEGER_FORMAT, before, number(object, key));
+}
+
+static bool has_option(const json_t *request, const char *option)
+{
+	return json_is_true(json_object_get(json_object_get(request, "options"), option));
+}
+
+// --- Configuration ---
+
+static void render_record(const struct schema_table *table, const json_t *columns,
+			  const json_t *row, struct text *text)
+{
+	json_t *name;
+	size_t i;
+
+	json_array_foreach ((json_t *)columns, i, name) {
+		const char *key = json_string_value(name);
+		const struct schema_column *column = schema_column(table, key);
+
+		text_addf(text, "%-*s: ", NAME_WIDTH, key);
+		if (column)
+			schema_format(column, json_object_get(row, key), text);
+		text_add(text, "\n");
+	}
+}
+
+static void render_records(const json_t *request, const json_t *answer, struct text *text)
+{
+	const struct schema_table *table = schema_table_find(string(answer, "table"), NULL);
+	json_t *row;
+	size_t i;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "rows"), i, row) {
+		text_add(text, i ? "\n" : "");
+		if (table)
+			render_record(table, json_object_get(answer, "columns"), row, text);
+	}
+}
+
+static void render_values(const json_t *request, const json_t *answer, struct text *text)
+{
+	const struct schema_table *table = schema_table_find(string(answer, "table"), NULL);
+	json_t *entry;
+	size_t i;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "values"), i, entry) {
+		const struct schema_column *column =
+			table ? schema_column(table, string(entry, "column")) : NULL;
+		json_t *value = json_object_get(entry, "value");
+
+		if (column && value && json_object_get(entry, "key"))
+			schema_format_element(column->value, value, text);
+		else if (column && value)
+			schema_format(column, value, text);
+		text_add(text, "\n");
+	}
+}
+
+static void render_uuid(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	text_addf(text, "%s\n", string(answer, "uuid"));
+}
+
+static void add_quoted(struct text *text, const char *value)
+{
+	json_t *json = json_string(value);
+
+	schema_format_element(SCHEMA_STRING, json, text);
+	json_decref(json);
+}
+
+static void show_interface(const json_t *interface, struct text *text)
+{
+	const json_t *options = json_object_get(interface, "options");
+	static const struct schema_column map = { .key = SCHEMA_STRING, .value = SCHEMA_STRING };
+
+	text_add(text, "            Interface ");
+	add_quoted(text, string(interface, "name"));
+	text_add(text, "\n");
+	if (*string(interface, "type")) {
+		text_add(text, "                type: ");
+		add_quoted(text, string(interface, "type"));
+		text_add(text, "\n");
+	}
+	if (json_object_size(options)) {
+		text_add(text, "                options: ");
+		schema_format(&map, options, text);
+		text_add(text, "\n");
+	}
+	if (*string(interface, "error")) {
+		text_add(text, "                error: ");
+		add_quoted(text, string(interface, "error"));
+		text_add(text, "\n");
+	}
+}
+
+static void show_port(const json_t *port, struct text *text)
+{
+	const json_t *trunks = json_object_get(port, "trunks");
+	static const struct schema_column set = { .key = SCHEMA_INTEGER, .max = SCHEMA_MANY };
+	json_t *interface;
+	size_t i;
+
+	text_add(text, "        Port ");
+	add_quoted(text, string(port, "name"));
+	text_add(text, "\n");
+	if (json_is_integer(json_object_get(port, "tag"))) {
+		add_number(text, "            tag: ", port, "tag");
+		text_add(text, "\n");
+	}
+	if (json_array_size(trunks)) {
+		text_add(text, "            trunks: ");
+		schema_format(&set, trunks, text);
+		text_add(text, "\n");
+	}
+	json_array_foreach (json_object_get(port, "interfaces"), i, interface)
+		show_interface(interface, text);
+}
+
+static void show_tree(const json_t *answer, struct text *text)
+{
+	json_t *bridge, *item;
+	size_t i, k;
+
+	text_addf(text, "%s\n", string(answer, "uuid"));
+	json_array_foreach (json_object_get(answer, "bridges"), i, bridge) {
+		text_add(text, "    Bridge ");
+		add_quoted(text, string(bridge, "name"));
+		text_add(text, "\n");
+		json_array_foreach (json_object_get(bridge, "controllers"), k, item)
+			text_addf(text, "        Controller \"%s\"\n", json_string_value(item));
+		if (*string(bridge, "fail_mode"))
+			text_addf(text, "        fail_mode: %s\n", string(bridge, "fail_mode"));
+		json_array_foreach (json_object_get(bridge, "ports"), k, item)
+			show_port(item, text);
+	}
+	text_addf(text, "    version: \"%s\"\n", string(answer, "version"));
+}
+
+// --- Ports ---
+
+static void add_port_number(const json_t *port, struct text *text)
+{
+	json_int_t value = number(port, "port");
+
+	if (value == (json_int_t)OFPP_LOCAL_NUMBER)
+		text_add(text, "LOCAL");
+	else
+		text_addf(text, "%" JSON_INTEGER_FORMAT, value);
+}
+
+static void describe_port(const json_t *port, struct text *text)
+{
+	bool up = json_is_true(json_object_get(port, "admin_up"));
+	bool link = json_is_true(json_object_get(port, "link_up"));
+	json_int_t speed = number(port, "link_speed") / 1000000;
+
+	text_add(text, " ");
+	add_port_number(port, text);
+	text_addf(text, "(%s): addr:%s\n", string(port, "name"), string(port, "mac"));
+	text_addf(text, "     config:     %s\n", up ? "0" : "PORT_DOWN");
+	text_addf(text, "     state:      %s\n", link ? "0" : "LINK_DOWN");
+	text_addf(text, "     speed: %" JSON_INTEGER_FORMAT " Mbps now, 0 Mbps max\n", speed);
+}
+
+static void render_ports_desc(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *port;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, port)
+		describe_port(port, text);
+}
+
+static void render_show(const json_t *request, const json_t *answer, struct text *text)
+{
+	if (!json_object_get(answer, "bridge")) {
+		show_tree(answer, text);
+		return;
+	}
+	text_addf(text, "%s: dpid:%s\n", string(answer, "bridge"), string(answer, "datapath_id"));
+	add_number(text, "n_tables:", answer, "n_tables");
+	text_add(text, ", n_buffers:0\n");
+	render_ports_desc(request, json_object_get(answer, "ports"), text);
+}
+
+static void render_ports(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *port;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, port) {
+		text_addf(text, "  port %s", *string(port, "name") ? string(port, "name") : "?");
+		add_number(text, ": rx pkts=", port, "rx_packets");
+		add_number(text, ", bytes=", port, "rx_bytes");
+		add_number(text, ", drop=", port, "rx_dropped");
+		add_number(text, ", errs=", port, "rx_errors");
+		text_add(text, ", frame=0");
+		add_number(text, ", over=", port, "rx_missed_errors");
+		text_add(text, ", crc=0\n");
+		add_number(text, "           tx pkts=", port, "tx_packets");
+		add_number(text, ", bytes=", port, "tx_bytes");
+		add_number(text, ", drop=", port, "tx_dropped");
+		add_number(text, ", errs=", port, "tx_errors");
+		add_number(text, ", coll=", port, "collisions");
+		text_add(text, "\n");
+	}
+}
+
+// Where packets of one reason were dropped: "vm1 3, vm2 5".
+static void add_drop_ports(struct text *text, const json_t *drop)
+{
+	const char *name, *separator = "  ";
+	json_t *count;
+
+	json_object_foreach (json_object_get(drop, "ports"), name, count) {
+		text_addf(text, "%s%s %" JSON_INTEGER_FORMAT, separator, name,
+			  json_integer_value(count));
+		separator = ", ";
+	}
+}
+
+static void render_drops(const json_t *request, const json_t *answer, struct text *text)
+{
+	const json_t *totals = json_object_get(answer, "totals");
+	const json_t *reasons = json_object_get(answer, "reasons");
+	json_t *drop;
+	size_t i;
+
+	(void)request;
+	if (totals) {
+		add_number(text, "received ", totals, "received");
+		add_number(text, " + copied ", totals, "copies");
+		add_number(text, " = sent ", totals, "transmitted");
+		add_number(text, " + dropped ", totals, "dropped");
+		if (number(totals, "in_flight"))
+			add_number(text, " + under way ", totals, "in_flight");
+		text_add(text, "\n");
+	}
+	if (!json_array_size(reasons))
+		text_add(text, "no packets were dropped\n");
+	json_array_foreach ((json_t *)reasons, i, drop) {
+		text_addf(text, "%12" JSON_INTEGER_FORMAT "  %-24s %s", number(drop, "packets"),
+			  string(drop, "reason"), string(drop, "help"));
+		add_drop_ports(text, drop);
+		text_add(text, "\n");
+	}
+}
+
+static void render_fdb(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *entry;
+	size_t i;
+
+	(void)request;
+	text_add(text, " port  VLAN  MAC                Age\n");
+	json_array_foreach ((json_t *)answer, i, entry)
+		text_addf(text, "%5s  %4" JSON_INTEGER_FORMAT "  %s  %3" JSON_INTEGER_FORMAT "\n",
+			  string(entry, "name"), number(entry, "vlan"), string(entry, "mac"),
+			  number(entry, "age"));
+}
+
+// --- Flows ---
+
+// Seconds with up to three decimals, as few as are needed.
+static void add_duration(struct text *text, double seconds)
+{
+	char digits[64];
+	size_t n = (size_t)snprintf(digits, sizeof(digits), "%.3f", seconds);
+
+	while (n && digits[n - 1] == '0')
+		digits[--n] = '\0';
+	if (n && digits[n - 1] == '.')
+		digits[--n] = '\0';
+	text_addf(text, "duration=%ss, ", digits);
+}
+
+static void add_unless_zero(struct text *text, const json_t *flow, const char *key)
+{
+	if (number(flow, key))
+		text_addf(text, "%s=%" JSON_INTEGER_FORMAT ", ", key, number(flow, key));
+}
+
+static void render_flow(const json_t *flow, bool stats, struct text *text)
+{
+	const char *match = string(flow, "match");
+	json_t *flag;
+	size_t i;
+
+	text_add(text, " ");
+	if (stats || strcmp(string(flow, "cookie"), "0x0"))
+		text_addf(text, "cookie=%s, ", string(flow, "cookie"));
+	if (stats)
+		add_duration(text, json_real_value(json_object_get(flow, "duration")));
+	if (stats || number(flow, "table"))
+		text_addf(text, "table=%" JSON_INTEGER_FORMAT ", ", number(flow, "table"));
+	if (stats) {
+		add_number(text, "n_packets=", flow, "n_packets");
+		add_number(text, ", n_bytes=", flow, "n_bytes");
+		text_add(text, ", ");
+	}
+	add_unless_zero(text, flow, "idle_timeout");
+	add_unless_zero(text, flow, "hard_timeout");
+	json_array_foreach (json_object_get(flow, "flags"), i, flag)
+		text_addf(text, "%s ", json_string_value(flag));
+	add_unless_zero(text, flow, "importance");
+	if (number(flow, "priority") != 32768)
+		text_addf(text, "priority=%" JSON_INTEGER_FORMAT "%s", number(flow, "priority"),
+			  *match ? "," : " ");
+	text_addf(text, "%s%sactions=%s\n", match, *match ? " " : "", string(flow, "actions"));
+}
+
+static void render_flows(const json_t *request, const json_t *answer, struct text *text)
+{
+	bool stats = !has_option(request, "no-stats");
+	json_t *flow;
+	size_t i;
+
+	json_array_foreach ((json_t *)answer, i, flow)
+		render_flow(flow, stats, text);
+}
+
+static void render_tables(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *table, *part;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, table) {
+		add_number(text, "table ", table, "table");
+		add_number(text, ": ", table, "flows");
+		text_add(text, " flows\n");
+		json_array_foreach (json_object_get(table, "parts"), k, part) {
+			text_addf(text, "    %-10s", string(part, "template"));
+			add_number(text, " flows=", part, "flows");
+			add_number(text, ", masks=", part, "masks");
+			add_number(text, ", max_priority=", part, "max_priority");
+			add_number(text, ", memory=", part, "memory");
+			text_add(text, "\n");
+		}
+	}
+}
+
+static void render_trace_step(const json_t *step, struct text *text)
+{
+	int indent = 4 * (int)number(step, "depth");
+
+	if (json_object_get(step, "note")) {
+		text_addf(text, "%*s    %s\n", indent, "", string(step, "note"));
+		return;
+	}
+	text_addf(text, "%*s%s, table %" JSON_INTEGER_FORMAT ": ", indent, "",
+		  string(step, "bridge"), number(step, "table"));
+	if (json_is_null(json_object_get(step, "flow"))) {
+		text_add(text, "no match\n");
+		return;
+	}
+	if (*string(step, "flow"))
+		text_addf(text, "%s", string(step, "flow"));
+	else
+		text_addf(text, "priority %" JSON_INTEGER_FORMAT ", %s", number(step, "priority"),
+			  string(step, "match"));
+	if (*string(step, "cookie") && strcmp(string(step, "cookie"), "0x0"))
+		text_addf(text, ", cookie %s", string(step, "cookie"));
+	text_addf(text, "\n%*s    %s\n", indent, "", string(step, "actions"));
+}
+
+static void render_trace_outcome(const json_t *outcome, struct text *text)
+{
+	text_addf(text, "Output: port %s", string(outcome, "port"));
+	if (*string(outcome, "bridge"))
+		text_addf(text, " of bridge %s", string(outcome, "bridge"));
+	text_addf(text, ", %" JSON_INTEGER_FORMAT " bytes\n", number(outcome, "length"));
+	if (*string(outcome, "packet"))
+		text_addf(text, "    %s\n", string(outcome, "packet"));
+}
+
+static void render_trace(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *item;
+	size_t i;
+
+	(void)request;
+	text_addf(text, "Flow: %s\n\n", string(answer, "flow"));
+	json_array_foreach (json_object_get(answer, "steps"), i, item)
+		render_trace_step(item, text);
+	text_add(text, "\n");
+	json_array_foreach (json_object_get(answer, "outcome"), i, item)
+		render_trace_outcome(item, text);
+	json_array_foreach (json_object_get(answer, "drops"), i, item)
+		text_addf(text, "Dropped: %s: %s\n", string(item, "reason"), string(item, "help"));
+	if (*string(answer, "final_flow"))
+		text_addf(text, "Final flow: %s\n", string(answer, "final_flow"));
+	if (!json_array_size(json_object_get(answer, "outcome")) &&
+	    !json_array_size(json_object_get(answer, "drops")))
+		text_add(text, "Sent nowhere\n");
+}
+
+// --- Daemon ---
+
+static void render_version(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	text_addf(text, "vswitchd %s (DPDK: %s; memory: %s; process %" JSON_INTEGER_FORMAT ")\n",
+		  string(answer, "vswitchd"), string(answer, "dpdk"), string(answer, "memory"),
+		  number(answer, "pid"));
+}
+
+static void render_workers(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *queue;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": core=", worker, "core");
+		add_number(text, ", packets=", worker, "packets");
+		add_number(text, ", vectors=", worker, "vectors");
+		add_number(text, ", sleeps=", worker, "sleeps");
+		text_addf(text, ", busy=%.1f%%\n",
+			  json_real_value(json_object_get(worker, "busy")));
+		json_array_foreach (json_object_get(worker, "queues"), k, queue)
+			text_addf(text, "    %s\n", json_string_value(queue));
+	}
+	add_number(text, "received=", answer, "received");
+	add_number(text, ", copies=", answer, "copies");
+	add_number(text, ", transmitted=", answer, "transmitted");
+	add_number(text, ", dropped=", answer, "dropped");
+	text_add(text, "\n");
+}
+
+// Strings, and lists of strings one per line: what most commands answer.
+static void render_plain(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *item;
+	size_t i;
+
+	(void)request;
+	if (json_is_string(answer))
+		text_addf(text, "%s\n", json_string_value(answer));
+	json_array_foreach ((json_t *)answer, i, item)
+		text_addf(text, "%s\n", json_string_value(item));
+}
+
+static const struct {
+	const char *command;
+	void (*render)(const json_t *request, const json_t *answer, struct text *text);
+} renderers[] = {
+	{ "list", render_records },
+	{ "find", render_records },
+	{ "get", render_values },
+	{ "create", render_uuid },
+	{ "show", render_show },
+	{ "dump-ports", render_ports },
+	{ "dump-ports-desc", render_ports_desc },
+	{ "drops", render_drops },
+	{ "fdb-show", render_fdb },
+	{ "dump-flows", render_flows },
+	{ "dump-tables", render_tables },
+	{ "trace", render_trace },
+	{ "version", render_version },
+	{ "workers", render_workers },
+};
+
+void render_answer(const json_t *request, const json_t *answer, struct text *text)
+{
+	const char *name = string(request, "name");
+
+	if (json_is_null(answer))
+		return;
+	for (size_t i = 0; i < sizeof(renderers) / sizeof(renderers[0]); i++)
+		if (!strcmp(renderers[i].command, name)) {
+			renderers[i].render(request, answer, text);
+			return;
+		}
+	render_plain(request, answer, text);
+}

@@ -1,0 +1,12 @@
+// Answers of the daemon as text for people, in the forms of ovs-vsctl(8) and ovs-ofctl(8).
+#ifndef CTL_RENDER_H
+#define CTL_RENDER_H
+
+#include <jansson.h>
+
+struct text;
+
+// Append the text of the answer to one command. `request`: the command it answers.
+void render_answer(const json_t *request, const json_t *answer, struct text *text);
+
+#endif

@@ -1,0 +1,205 @@
+// Commands that tell what the switch does: ports, drops, learned addresses, workers.
+#include "ctl/switch_bridge.h"
+
+#include "common/error.h"
+#include "common/text.h"
+#include "datapath/datapath.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+struct bridge *call_switch_bridge(const struct handler_call *call, struct error *error)
+{
+	const char *name = call_arg(call, 0);
+	struct bridge *bridge;
+
+	if (!call_bridge(call, name, error))
+		return NULL;
+	bridge = bridge_find(name);
+	if (!bridge)
+		error_set(error, EIO,
+			  "bridge '%s' is configured but could not be made; see the log", name);
+	return bridge;
+}
+
+struct bridge_port *call_switch_port(struct bridge *bridge, const char *text, struct error *error)
+{
+	struct bridge_port *port = bridge_port_by_name(bridge, text);
+	const char *names[256];
+	const char *nearest;
+	unsigned int n = 0;
+	uint64_t number;
+
+	if (!port && !strcasecmp(text, "LOCAL"))
+		port = bridge_port_by_number(bridge, OFPP_LOCAL);
+	if (!port && !parse_u64(text, &number) && number <= UINT32_MAX)
+		port = bridge_port_by_number(bridge, (uint32_t)number);
+	if (port)
+		return port;
+	for (port = bridge_port_first(bridge); port && n < 256;
+	     port = bridge_port_next(bridge, port))
+		names[n++] = bridge_port_name(port);
+	nearest = text_nearest(text, names, n);
+	error_set(error, ENOENT, "port '%.64s' does not exist on bridge '%s'%s%s%s", text,
+		  bridge_name(bridge), nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		  nearest ? "'?" : "");
+	return NULL;
+}
+
+static void set_count(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static json_t *port_counters(const struct bridge_port *port)
+{
+	struct bridge_port_stats stats;
+	json_t *object = json_object();
+
+	bridge_port_get_stats(port, &stats);
+	json_object_set_new(object, "name", json_string(bridge_port_name(port)));
+	set_count(object, "port", bridge_port_number(port));
+	set_count(object, "rx_packets", stats.rx_packets);
+	set_count(object, "rx_bytes", stats.rx_bytes);
+	set_count(object, "rx_dropped", stats.rx_dropped);
+	set_count(object, "rx_errors", stats.rx_errors);
+	set_count(object, "rx_missed_errors", stats.rx_missed_errors);
+	set_count(object, "tx_packets", stats.tx_packets);
+	set_count(object, "tx_bytes", stats.tx_bytes);
+	set_count(object, "tx_dropped", stats.tx_dropped);
+	set_count(object, "tx_errors", stats.tx_errors);
+	set_count(object, "collisions", stats.collisions);
+	return object;
+}
+
+static json_t *port_description(const struct bridge_port *port)
+{
+	struct vport *vport = bridge_port_vport(port);
+	struct vport_status status = vport->status;
+	struct text mac = { 0 };
+	json_t *object;
+
+	if (vport->class->get_status)
+		vport->class->get_status(vport, &status);
+	text_add_mac(&mac, status.mac);
+	object = json_pack("{s:s, s:I, s:s, s:s, s:b, s:b, s:I, s:I}", "name", vport->name, "port",
+			   (json_int_t)bridge_port_number(port), "type", vport->class->type, "mac",
+			   mac.data ? mac.data : "", "admin_up", status.admin_up, "link_up",
+			   status.link_up, "link_speed", (json_int_t)status.link_speed, "mtu",
+			   (json_int_t)(status.mtu ? status.mtu : vport->mtu));
+	text_free(&mac);
+	return object;
+}
+
+static int describe_ports(struct bridge *bridge, const char *only,
+			  json_t *(*describe)(const struct bridge_port *port), json_t **result,
+			  struct error *error)
+{
+	const struct bridge_port *port;
+
+	*result = json_array();
+	if (only && strcasecmp(only, "ANY")) {
+		port = call_switch_port(bridge, only, error);
+		if (!port)
+			return -ENOENT;
+		json_array_append_new(*result, describe(port));
+		return 0;
+	}
+	for (port = bridge_port_first(bridge); port; port = bridge_port_next(bridge, port))
+		json_array_append_new(*result, describe(port));
+	return 0;
+}
+
+int handle_status_ports(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct bridge *bridge = call_switch_bridge(call, error);
+
+	return bridge ? describe_ports(bridge, call_arg(call, 1), port_counters, result, error)
+		      : -ENOENT;
+}
+
+int handle_status_ports_desc(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct bridge *bridge = call_switch_bridge(call, error);
+
+	return bridge ? describe_ports(bridge, call_arg(call, 1), port_description, result, error)
+		      : -ENOENT;
+}
+
+struct fdb_walk {
+	json_t *list;
+	const struct bridge *bridge;
+};
+
+static void visit_mac(void *context, const struct mac_entry *entry)
+{
+	struct fdb_walk *walk = context;
+	const struct bridge_port *port = bridge_port_by_number(walk->bridge, entry->ofport);
+	struct text mac = { 0 };
+
+	text_add_mac(&mac, entry->mac);
+	json_array_append_new(
+		walk->list,
+		json_pack("{s:I, s:s, s:I, s:s, s:I}", "port", (json_int_t)entry->ofport, "name",
+			  port ? bridge_port_name(port) : "?", "vlan", (json_int_t)entry->vlan,
+			  "mac", mac.data ? mac.data : "", "age", (json_int_t)entry->age_s));
+	text_free(&mac);
+}
+
+int handle_status_fdb(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct bridge *bridge = call_switch_bridge(call, error);
+	struct fdb_walk walk = { .bridge = bridge };
+
+	if (!bridge)
+		return -ENOENT;
+	walk.list = *result = json_array();
+	mac_table_walk(bridge_mac_table(bridge), visit_mac, &walk);
+	return 0;
+}
+
+int handle_status_fdb_flush(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct bridge *bridge = call_switch_bridge(call, error);
+
+	(void)result;
+	if (!bridge)
+		return -ENOENT;
+	mac_table_flush(bridge_mac_table(bridge));
+	return 0;
+}
+
+int handle_status_workers(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct worker_info info;
+	struct worker_totals totals;
+	json_t *list = json_array();
+
+	(void)call;
+	(void)error;
+	for (unsigned int i = 0; workers_info(i, &info); i++) {
+		json_t *queues = json_array();
+		uint64_t cycles = info.busy_cycles + info.idle_cycles;
+
+		for (unsigned int q = 0; q < info.n_queues && q < 64; q++)
+			json_array_append_new(queues,
+					      json_sprintf("%s/%u", info.queues[q].vport->name,
+							   info.queues[q].queue));
+		json_array_append_new(
+			list,
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "worker",
+				  (json_int_t)info.id, "core", (json_int_t)info.core, "packets",
+				  (json_int_t)info.packets, "vectors", (json_int_t)info.vectors,
+				  "sleeps", (json_int_t)info.sleeps, "busy",
+				  cycles ? 100.0 * (double)info.busy_cycles / (double)cycles : 0.0,
+				  "queues", queues));
+	}
+	workers_totals(&totals);
+	*result = json_pack("{s:o, s:I, s:I, s:I, s:I}", "workers", list, "received",
+			    (json_int_t)totals.received, "copies", (json_int_t)totals.copies,
+			    "transmitted", (json_int_t)totals.transmitted, "dropped",
+			    (json_int_t)totals.dropped);
+	return 0;
+}

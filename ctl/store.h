@@ -1,0 +1,60 @@
+// The kept configuration: a SQLite database with one table per table of schema.def, and the flows.
+//
+// Every column of a row is kept as JSON text. A request is one transaction, and it is on the disk
+// when store_commit() returns (WAL, synchronous=FULL). The file belongs to one process at a time.
+// A file that is damaged, foreign or of a newer version is refused, whole. Main thread.
+#ifndef CTL_STORE_H
+#define CTL_STORE_H
+
+#include "ctl/config.h"
+
+struct store;
+
+// A flow as it is kept: match and actions in canonical text with port numbers.
+struct store_flow {
+	unsigned int table_id;
+	unsigned int priority;
+	const char *match;
+	const char *actions;
+	uint64_t cookie;
+	unsigned int idle_timeout;
+	unsigned int hard_timeout;
+	unsigned int importance;
+	unsigned int flags;
+	uint64_t created_ns; // realtime
+	uint64_t modified_ns; // realtime
+};
+
+// Open or make the file (and its directory). Returns 0 or -errno with what is wrong and what to do.
+int store_open(const char *path, struct store **store, struct error *error);
+void store_close(struct store *store);
+
+// All rows. The caller frees *config. A store without rows gives config_create().
+int store_load(struct store *store, struct config **config, struct error *error);
+
+int store_begin(struct store *store, struct error *error);
+int store_commit(struct store *store, struct error *error);
+void store_rollback(struct store *store);
+
+// Write what differs between the two configurations; `old` NULL: everything.
+int store_write(struct store *store, const struct config *old, const struct config *config,
+		struct error *error);
+
+int store_put_flow(struct store *store, const char *bridge, const struct store_flow *flow,
+		   struct error *error);
+int store_delete_flow(struct store *store, const char *bridge, unsigned int table_id,
+		      unsigned int priority, const char *match, struct error *error);
+int store_delete_flows(struct store *store, const char *bridge, struct error *error);
+
+// Call visit() for each flow of the bridge; it returns 0 to go on. The flow is valid during the
+// call.
+int store_each_flow(struct store *store, const char *bridge,
+		    int (*visit)(void *context, const struct store_flow *flow, struct error *error),
+		    void *context, struct error *error);
+// One flow: visit() is called if it is there.
+int store_get_flow(struct store *store, const char *bridge, unsigned int table_id,
+		   unsigned int priority, const char *match,
+		   int (*visit)(void *context, const struct store_flow *flow, struct error *error),
+		   void *context, struct error *error);
+
+#endif

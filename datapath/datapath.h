@@ -58,8 +58,10 @@ struct worker_totals {
 	uint64_t copies;
 	uint64_t transmitted;
 	uint64_t dropped;
+	uint64_t drops[N_DROPS]; // the same by reason
 };
-// received + copies = transmitted + dropped, whenever no packet is under way.
+// received + copies = transmitted + dropped, whenever no packet is under way; ports that were
+// closed meanwhile included.
 void workers_totals(struct worker_totals *totals);
 
 struct worker_info {

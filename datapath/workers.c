@@ -61,7 +61,6 @@ int workers_start(const unsigned int *cores, unsigned int n, struct error *error
 	if (n == 0 || n > WORKERS_MAX)
 		return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX,
 				 n);
-	vport_set_n_workers(n);
 	for (unsigned int i = 0; i < n; i++) {
 		struct worker *worker = worker_create(i);
 		int status;
@@ -207,8 +206,12 @@ static void add_totals(struct worker_totals *totals, const struct port_counters 
 {
 	totals->received += counters->rx_packets;
 	totals->transmitted += counters->tx_packets;
-	for (unsigned int r = 0; r < N_DROPS; r++)
-		totals->dropped += counters->rx_drops[r] + counters->tx_drops[r];
+	for (unsigned int r = 0; r < N_DROPS; r++) {
+		const uint64_t drops = counters->rx_drops[r] + counters->tx_drops[r];
+
+		totals->drops[r] += drops;
+		totals->dropped += drops;
+	}
 }
 
 void workers_port_forget(unsigned int vport_index)

@@ -258,16 +258,13 @@ static int shape_promote(struct table *table, struct table_shape *shape,
 	return 0;
 }
 
-// A bin with room for n more flows, other than `not`; NULL if there is none.
-static struct table_holder *bin_with_room(const struct table *table, uint32_t n,
-					  const struct table_holder * not )
+// A bin with room for n more flows that is not on its way out; NULL if there is none.
+static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 {
 	for (uint32_t i = 0; i < table->n_parts; i++) {
 		struct table_holder *bin = table->parts[i];
 
-		if (bin->shape || bin == not )
-			continue;
-		if (bin->n_flows + n <= BIN_MAX_FLOWS)
+		if (!bin->shape && !bin->dropped && bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
 	return NULL;
@@ -329,7 +326,7 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	id = choose_template(shape);
 	if (id != CLASSIFIER_LINEAR)
 		return shape_promote(table, shape, id);
-	return bin_add(table, &change, bin_with_room(table, 1, NULL), &flow, 1);
+	return bin_add(table, &change, bin_with_room(table, 1), &flow, 1);
 }
 
 static void part_drop(struct table *table, struct table_holder *part)
@@ -351,8 +348,8 @@ static void shape_demote(struct table *table, struct table_shape *shape)
 	for (uint32_t i = 0; i < shape->n_flows; i++, flow = flow->list_next)
 		flows[i] = flow;
 	change_drop(&change, part);
-	if (bin_add(table, &change, bin_with_room(table, shape->n_flows, NULL), flows,
-		    shape->n_flows) == 0)
+	if (bin_add(table, &change, bin_with_room(table, shape->n_flows), flows, shape->n_flows) ==
+	    0)
 		shape->part = NULL;
 }
 
@@ -396,14 +393,17 @@ static void shape_part_remove(struct table *table, struct table_shape *shape, ui
 
 static void bin_merge(struct table *table, struct table_holder *bin)
 {
-	struct table_holder *other = NULL;
+	struct table_holder *other;
 	struct change change = { 0 };
 
-	if (bin->n_flows <= BIN_MERGE_MAX_FLOWS)
-		other = bin_with_room(table, bin->n_flows + BIN_MAX_FLOWS / 4, bin);
-	if (!other)
+	if (bin->n_flows > BIN_MERGE_MAX_FLOWS)
 		return;
 	change_drop(&change, bin);
+	other = bin_with_room(table, bin->n_flows + BIN_MAX_FLOWS / 4);
+	if (!other) {
+		bin->dropped = false;
+		return;
+	}
 	bin_add(table, &change, other, bin->flows, bin->n_flows);
 }
 

@@ -1,0 +1,349 @@
+// Every classifier template against a naive search, beside random changes.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "common/hash.h"
+#include "common/rcu.h"
+#include "flowtable/classifier/classifier.h"
+#include "flowtable/classifier/hash.h"
+#include "tests/unit/flow_helper.h"
+
+// Every CPU level's build of the hot code is tested. (Without the rest of the switch, the code
+// under test can be named on the compiler's command line.)
+#ifndef CLASSIFIER_LOOKUP
+#include "datapath/hot.h"
+#include "tests/unit/eal.h"
+#define CLASSIFIER_LOOKUP hot->classifier_lookup
+#define HOT_LEVELS() test_hot_levels()
+#define HOT_SELECT(level) hot_select(level, NULL)
+#endif
+
+#define MAX_FLOWS 400
+
+struct entry {
+	struct match match;
+	struct flow *flow;
+};
+
+static struct entry entries[MAX_FLOWS];
+static unsigned int n_entries;
+static uint64_t n_inserted;
+static uint64_t n_compared;
+static uint64_t n_found;
+static struct helper_packets packets;
+
+static void flow_replaced(struct flow *flow)
+{
+	flow_defer_free(flow);
+	rcu_reclaim();
+}
+
+static void entry_create(const struct match *mask)
+{
+	struct entry *entry = &entries[n_entries++];
+
+	entry->match = *mask;
+	helper_values(&entry->match);
+	entry->flow = helper_flow(&entry->match, (uint16_t)helper_below(4));
+	entry->flow->rank = flow_rank(entry->flow->priority, n_inserted++);
+}
+
+static const struct flow *naive_best(unsigned int packet)
+{
+	const struct flow *best = NULL;
+	struct key key;
+
+	helper_packet_key(&packets, packet, &key);
+	for (unsigned int i = 0; i < n_entries; i++)
+		if (match_covers(&entries[i].match, &key) &&
+		    (!best || entries[i].flow->rank > best->rank))
+			best = entries[i].flow;
+	return best;
+}
+
+// Results start with what an earlier part may have found: worse, better or nothing.
+static void check_lookup(const struct classifier *classifier)
+{
+	uint64_t set = helper_packet_set_random();
+	struct classifier_result result, before;
+
+	helper_packets_random(&packets);
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
+		result.rank[i] = helper_below(2) ? 0 : flow_rank((uint16_t)helper_below(5), 7777);
+		result.flow[i] = result.rank[i] ? (const struct flow *)&packets : NULL;
+	}
+	before = result;
+	CLASSIFIER_LOOKUP(classifier, &packets.keys, set, &result);
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
+		const struct flow *best = set >> i & 1 ? naive_best(i) : NULL;
+
+		if (best && best->rank < before.rank[i])
+			best = NULL;
+		assert_ptr_equal(result.flow[i], best ? best : before.flow[i]);
+		assert_int_equal(result.rank[i], best ? best->rank : before.rank[i]);
+		n_compared++;
+		n_found += best != NULL;
+	}
+}
+
+static struct classifier *rebuild(const struct classifier_template *template,
+				  struct classifier *old)
+{
+	struct flow *flows[MAX_FLOWS];
+	struct classifier *classifier;
+
+	for (unsigned int i = 0; i < n_entries; i++)
+		flows[i] = entries[i].flow;
+	classifier = template->build(flows, n_entries);
+	assert_non_null(classifier);
+	if (old)
+		rcu_defer(template->destroy, old);
+	return classifier;
+}
+
+static struct classifier *change_insert(struct classifier *classifier, const struct match *mask)
+{
+	const struct classifier_template *template = classifier->template;
+	int rc;
+
+	entry_create(mask);
+	rc = template->insert(classifier, entries[n_entries - 1].flow);
+	if (rc == -ENOTSUP)
+		return rebuild(template, classifier);
+	assert_int_equal(rc, 0);
+	return classifier;
+}
+
+static void change_remove(struct classifier *classifier)
+{
+	struct entry *entry = &entries[helper_below(n_entries)];
+	struct flow *flow = entry->flow;
+
+	classifier->template->remove(classifier, flow);
+	*entry = entries[--n_entries];
+	flow_replaced(flow);
+}
+
+static void change_replace(struct classifier *classifier)
+{
+	struct entry *entry = &entries[helper_below(n_entries)];
+	struct flow *old = entry->flow;
+
+	entry->flow = helper_flow(&entry->match, old->priority);
+	entry->flow->rank = old->rank;
+	classifier->template->replace(classifier, old, entry->flow);
+	flow_replaced(old);
+}
+
+// One classifier's life: built, changed, emptied.
+static void run_template(const struct classifier_template *template, unsigned int n_masks,
+			 unsigned int max_flows, unsigned int n_changes)
+{
+	struct match masks[8] = { 0 };
+	struct classifier *classifier;
+
+	for (unsigned int m = 0; m < n_masks; m++)
+		do {
+			helper_mask(&masks[m]);
+		} while (template == &classifier_hash &&
+			 !memcmp(&masks[m].mask, &(struct key){ 0 }, sizeof(struct key)));
+	if (template == &classifier_const)
+		memset(masks, 0, sizeof(masks));
+	n_entries = 0;
+	for (unsigned int n = 1 + helper_below(max_flows); n > 0; n--)
+		entry_create(&masks[helper_below(n_masks)]);
+	classifier = rebuild(template, NULL);
+	assert_true(template->memory(classifier) > 0);
+	for (unsigned int c = 0; c < n_changes; c++) {
+		unsigned int what = helper_below(3);
+
+		check_lookup(classifier);
+		if (what == 0 && n_entries < max_flows)
+			classifier = change_insert(classifier, &masks[helper_below(n_masks)]);
+		else if (what == 1 && n_entries > 0)
+			change_remove(classifier);
+		else if (what == 2 && n_entries > 0)
+			change_replace(classifier);
+		assert_int_equal(classifier->n_flows, n_entries);
+	}
+	while (n_entries > 0) {
+		change_remove(classifier);
+		check_lookup(classifier);
+	}
+	template->destroy(classifier);
+}
+
+static void test_const(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 60; i++)
+		run_template(&classifier_const, 1, 8, 40);
+}
+
+static void test_linear(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 120; i++)
+		run_template(&classifier_linear, 1 + helper_below(8), 1 + helper_below(64), 40);
+}
+
+static void test_hash(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 120; i++)
+		run_template(&classifier_hash, 1, 1 + helper_below(MAX_FLOWS), 60);
+}
+
+static void test_reference(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 30; i++)
+		run_template(&classifier_reference, 1 + helper_below(8), 100, 30);
+	print_message("%llu results compared, %llu flows found\n", (unsigned long long)n_compared,
+		      (unsigned long long)n_found);
+	// Otherwise the small world is not small enough to test anything.
+	assert_true(n_found > n_compared / 20);
+}
+
+static void test_suits(void **state)
+{
+	struct match none = { 0 }, some = { 0 };
+	const struct mask *masks[2];
+
+	(void)state;
+	some.mask.words[3] = 0xff;
+	masks[0] = mask_intern(&none);
+	masks[1] = mask_intern(&some);
+	assert_true(classifier_const.suits(&masks[0], 1, 5));
+	assert_false(classifier_const.suits(&masks[1], 1, 5));
+	assert_false(classifier_const.suits(masks, 2, 5));
+	assert_true(classifier_hash.suits(&masks[1], 1, 1000000));
+	assert_false(classifier_hash.suits(&masks[0], 1, 5));
+	assert_false(classifier_hash.suits(masks, 2, 5));
+	assert_true(classifier_linear.suits(masks, 2, 32));
+	assert_false(classifier_linear.suits(masks, 2, 1000));
+	mask_unref((struct mask *)(uintptr_t)masks[0]);
+	mask_unref((struct mask *)(uintptr_t)masks[1]);
+}
+
+static const struct flow *hash_lookup_one(const struct classifier *classifier, uint64_t value)
+{
+	struct classifier_result result = { 0 };
+
+	helper_packet_set(&packets, 0, 3, value);
+	CLASSIFIER_LOOKUP(classifier, &packets.keys, 1, &result);
+	return result.flow[0];
+}
+
+// Twenty thousand keys in, every second one out again, all out: found while there, and only then.
+static void test_hash_grows(void **state)
+{
+	enum { N = 20000 };
+	static struct flow *flows[N];
+	struct classifier *classifier;
+	struct match match = { 0 };
+
+	(void)state;
+	match.mask.words[3] = UINT64_MAX;
+	for (unsigned int i = 0; i < N; i++) {
+		match.value.words[3] = i * 0x100000001ULL;
+		flows[i] = helper_flow(&match, 5);
+	}
+	classifier = classifier_hash.build(flows, 1);
+	for (unsigned int i = 1; i < N; i++)
+		assert_int_equal(classifier_hash.insert(classifier, flows[i]), 0);
+	for (unsigned int i = 0; i < N; i++)
+		assert_ptr_equal(hash_lookup_one(classifier, i * 0x100000001ULL), flows[i]);
+	for (unsigned int i = 0; i < N; i += 2)
+		classifier_hash.remove(classifier, flows[i]);
+	for (unsigned int i = 0; i < N; i++)
+		assert_ptr_equal(hash_lookup_one(classifier, i * 0x100000001ULL),
+				 i % 2 ? flows[i] : NULL);
+	for (unsigned int i = 1; i < N; i += 2)
+		classifier_hash.remove(classifier, flows[i]);
+	assert_int_equal(classifier->n_flows, 0);
+	assert_null(hash_lookup_one(classifier, 0x100000001ULL));
+	classifier_hash.destroy(classifier);
+	for (unsigned int i = 0; i < N; i++)
+		flow_free(flows[i]);
+}
+
+// Keys that all want the same two buckets: insertion must go on (with another hash key) and the
+// table must not blow up.
+static void test_hash_collisions(void **state)
+{
+	enum { N = 40 };
+	struct flow *flows[N + 64];
+	uint64_t values[N];
+	struct classifier *classifier;
+	const struct classifier_hashed *hashed;
+	const struct hash_array *array;
+	struct match match = { 0 };
+	unsigned int n = 0;
+
+	(void)state;
+	match.mask.words[3] = UINT64_MAX;
+	for (unsigned int i = 0; i < 64; i++) {
+		match.value.words[3] = i;
+		flows[N + i] = helper_flow(&match, 5);
+	}
+	classifier = classifier_hash.build(flows + N, 64);
+	hashed = (const struct classifier_hashed *)classifier;
+	array = hashed->array;
+	for (uint64_t value = 1000; n < N; value++) {
+		uint64_t hash = hash_finish(hash_word(array->seed, value));
+
+		if (hash_home(array, hash) == 1 && hash_alternate(array, hash) == 4)
+			values[n++] = value;
+	}
+	for (unsigned int i = 0; i < N; i++) {
+		match.value.words[3] = values[i];
+		flows[i] = helper_flow(&match, 5);
+		assert_int_equal(classifier_hash.insert(classifier, flows[i]), 0);
+	}
+	assert_ptr_not_equal(hashed->array, array);
+	assert_true(hashed->array->bucket_mask < 64);
+	for (unsigned int i = 0; i < N; i++)
+		assert_ptr_equal(hash_lookup_one(classifier, values[i]), flows[i]);
+	for (unsigned int i = 0; i < 64; i++)
+		assert_ptr_equal(hash_lookup_one(classifier, i), flows[N + i]);
+	classifier_hash.destroy(classifier);
+	for (unsigned int i = 0; i < N + 64; i++)
+		flow_free(flows[i]);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rcu_barrier();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_suits),           cmocka_unit_test(test_const),
+		cmocka_unit_test(test_linear),          cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_reference),       cmocka_unit_test(test_hash_grows),
+		cmocka_unit_test(test_hash_collisions),
+	};
+	int n_failed = 0;
+
+	helper_packets_init(&packets);
+	if (rcu_init() < 0)
+		return 1;
+	for (const char *const *level = HOT_LEVELS(); *level; level++) {
+		print_message("%s\n", *level);
+		if (HOT_SELECT(*level) < 0)
+			return 1;
+		n_failed += cmocka_run_group_tests(tests, NULL, teardown);
+	}
+	return n_failed;
+}

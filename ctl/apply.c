@@ -328,12 +328,27 @@ static int remember_local(void *context, const json_t *bridge, const json_t *por
 	return 0;
 }
 
+// A bridge keeps its address over restarts: the configured one, or one made of its row's UUID,
+// locally administered (IEEE 802 section 8.4).
+static const char *bridge_address(const json_t *row, char text[18])
+{
+	const char *uuid = config_row_uuid(row);
+	const char *configured = config_key(row, "other_config", "hwaddr");
+
+	if (configured)
+		return configured;
+	snprintf(text, 18, "%c2:%.2s:%.2s:%.2s:%.2s:%.2s", uuid[0], uuid + 2, uuid + 4, uuid + 6,
+		 uuid + 9, uuid + 11);
+	return text;
+}
+
 static int create_bridge(struct sync *sync, const struct config *config, const json_t *row,
 			 struct error *error)
 {
 	const char *name = config_string(row, "name");
 	bool secure = sync->start || !strcmp(config_string(row, "fail_mode"), "secure");
-	struct bridge *bridge = bridge_create(name, secure, error);
+	char address[18];
+	struct bridge *bridge = bridge_create(name, bridge_address(row, address), secure, error);
 	int result = 0;
 
 	if (!bridge) {

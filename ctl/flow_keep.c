@@ -119,8 +119,9 @@ static void put_flow(void *context, struct bridge *bridge, const struct flow *fl
 	};
 	if (keep.in_request)
 		note_failure(keys_add(&keep.touched, bridge_name(bridge), flow, kept.match));
-	note_failure(store_put_flow(keep.store, bridge_name(bridge), &kept,
-				    keep.failure ? NULL : &keep.error));
+	// A full disk may have ended the transaction: nothing more may be written in its name.
+	if (!keep.failure)
+		note_failure(store_put_flow(keep.store, bridge_name(bridge), &kept, &keep.error));
 }
 
 static void remove_flow(void *context, struct bridge *bridge, const struct flow *flow,
@@ -141,8 +142,9 @@ static void remove_flow(void *context, struct bridge *bridge, const struct flow 
 		return;
 	}
 	note_failure(keys_add(&keep.touched, name, flow, match));
-	note_failure(store_delete_flow(keep.store, name, flow->table_id, flow->priority, match,
-				       keep.failure ? NULL : &keep.error));
+	if (!keep.failure)
+		note_failure(store_delete_flow(keep.store, name, flow->table_id, flow->priority,
+					       match, &keep.error));
 }
 
 void flow_keep_start(struct store *store)

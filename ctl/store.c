@@ -244,7 +244,7 @@ static int make_directory(const char *path, struct error *error)
 
 static int set_up(struct store *store, struct error *error)
 {
-	bool fresh;
+	bool fresh = true;
 	int result;
 
 	sqlite3_busy_timeout(store->db, 0);
@@ -260,9 +260,16 @@ static int set_up(struct store *store, struct error *error)
 				 "write", error);
 	if (!result && fresh)
 		result = make_tables(store, error);
-	// An empty transaction writes nothing; this one proves that we may write.
+	// An empty transaction writes nothing; this one proves that we may write. On a full disk
+	// the switch starts all the same: what it connects matters more than changes do.
 	if (!result)
 		result = execute(store, "PRAGMA user_version=1", "write", error);
+	if (result == -ENOSPC && !fresh) {
+		log_warning("%s: the configuration cannot be changed until there is room",
+			    error ? error->message : "the disk is full");
+		error_clear(error);
+		result = 0;
+	}
 	if (!result)
 		result = add_missing_columns(store, error);
 	if (!result)

@@ -21,10 +21,13 @@
 
 #define TICK_MS 10
 #define SLOW_TICK_S 2
+#define MAX_EVENTS 8
 
 struct daemon {
 	struct options options;
 	struct event_base *base;
+	struct event *events[MAX_EVENTS];
+	unsigned int n_events;
 	struct control control;
 	struct server *server;
 	char pidfile[PATH_MAX];
@@ -77,6 +80,8 @@ static int add_event(struct daemon *daemon, evutil_socket_t fd, short what,
 {
 	struct event *event = event_new(daemon->base, fd, what, handle, daemon);
 
+	if (event && daemon->n_events < MAX_EVENTS)
+		daemon->events[daemon->n_events++] = event;
 	if (event && !event_add(event, every))
 		return 0;
 	return error_set(error, ENOMEM, "cannot set up the event loop");
@@ -209,6 +214,8 @@ static void stop(struct daemon *daemon)
 		datapath_exit();
 	config_free(daemon->control.config);
 	store_close(daemon->control.store);
+	for (unsigned int i = 0; i < daemon->n_events; i++)
+		event_free(daemon->events[i]);
 	if (daemon->base)
 		event_base_free(daemon->base);
 	if (daemon->has_pidfile)

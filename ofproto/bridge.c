@@ -144,9 +144,13 @@ static void insert_by_name(struct bridge *bridge)
 	*link = bridge;
 }
 
-struct bridge *bridge_create(const char *name, bool fail_secure, struct error *error)
+struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure,
+			     struct error *error)
 {
-	const struct vport_config local = { .name = name, .type = "internal" };
+	const struct vport_option address = { "mac", mac };
+	const struct vport_config local = {
+		.name = name, .type = "internal", .options = &address, .n_options = mac != NULL
+	};
 	const struct bridge_vlan trunk = { .tag = -1 };
 	struct bridge *bridge;
 	uint32_t ofport;

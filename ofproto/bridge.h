@@ -31,9 +31,11 @@ void bridges_tick(void);
 // Delete all bridges, before workers_stop().
 void bridges_exit(void);
 
-// Create an empty bridge with its internal port. `fail_secure`: start without the flow
-// "priority=0,actions=NORMAL". Returns NULL and a sentence if that is not possible.
-struct bridge *bridge_create(const char *name, bool fail_secure, struct error *error);
+// Create an empty bridge with its internal port. `mac`: that port's address as text, or NULL for a
+// random one. `fail_secure`: start without the flow "priority=0,actions=NORMAL". Returns NULL and a
+// sentence if that is not possible.
+struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure,
+			     struct error *error);
 // Close all ports and forget everything.
 void bridge_destroy(struct bridge *bridge);
 

@@ -27,7 +27,8 @@ static const char usage[] =
 	"                        (default: the last core available)\n"
 	"  --memory MIB          memory for packets (default: 48)\n"
 	"  --hugepages HOW       auto (default), yes or no\n"
-	"  --idle-sleep US       longest sleep of an idle worker in microseconds, or never\n"
+	"  --idle-sleep US       sleep of an idle worker between looks at queues that can only be\n"
+	"                        polled, in microseconds; or auto (the default) or never\n"
 	"                        (default: 60)\n"
 	"  --detach              run in the background; return when ready\n"
 	"  --pidfile FILE        where the process id is written (default: RUN_DIR/vswitchd.pid)\n"
@@ -130,13 +131,13 @@ static int parse_idle_sleep(const char *text, int64_t *ns, struct error *error)
 	uint64_t us;
 	int result;
 
-	if (!strcmp(text, "never")) {
-		*ns = -1;
+	if (!strcmp(text, "never") || !strcmp(text, "auto")) {
+		*ns = *text == 'n' ? IDLE_SLEEP_NEVER : IDLE_SLEEP_AUTO;
 		return 0;
 	}
 	result = parse_number("--idle-sleep", text, 0, MAX_IDLE_SLEEP_US, &us, error);
 	if (!result)
-		*ns = us ? (int64_t)(us * NS_PER_US) : -1;
+		*ns = us ? (int64_t)(us * NS_PER_US) : IDLE_SLEEP_NEVER;
 	return result;
 }
 
@@ -182,7 +183,7 @@ static int set_option(int id, const char *value, struct options *options, struct
 	case OPTION_IDLE_SLEEP:
 		return parse_idle_sleep(value, &options->datapath.idle_sleep_ns, error);
 	case OPTION_NO_SLEEP:
-		options->datapath.idle_sleep_ns = -1;
+		options->datapath.idle_sleep_ns = IDLE_SLEEP_NEVER;
 		break;
 	case OPTION_DETACH:
 		options->detach = true;
@@ -241,7 +242,7 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		options->run_dir = DEFAULT_RUN_DIR;
 	options->db = DEFAULT_DB;
 	options->log_level = LOG_LEVEL_INFO;
-	options->datapath.idle_sleep_ns = DATAPATH_DEFAULT_IDLE_SLEEP_NS;
+	options->datapath.idle_sleep_ns = IDLE_SLEEP_AUTO;
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		int result;
 

@@ -46,12 +46,12 @@ static void vlan_written(struct forward *forward, unsigned int packet, rte_be16_
 	const rte_be16_t new = core->vlan_tci0;
 
 	if (likely(!((old ^ new) & PRESENT))) {
-		if (!(new & PRESENT))
+		if (!(new &PRESENT))
 			core->vlan_tci0 = 0; // no tag, nothing to write
 		return;
 	}
 	core->vlan_tci0 = old;
-	if (new & PRESENT)
+	if (new &PRESENT)
 		push_vlan(forward, packet, TPID_VLAN, new);
 	else
 		pop_vlan(forward, packet);
@@ -64,7 +64,8 @@ static void run_vlan(struct forward *forward, const struct op_vlan *op, uint64_t
 	const rte_be16_t mask = vid ? RTE_BE16(0x0fff) : RTE_BE16(0xe000);
 	const rte_be16_t value = rte_cpu_to_be_16((uint16_t)(vid ? op->value : op->value << 13));
 
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct key_core *core = vector_core(forward->vector, (unsigned int)i);
 
 		if (core->vlan_tci0 & PRESENT) {
@@ -78,30 +79,52 @@ static void run_vlan(struct forward *forward, const struct op_vlan *op, uint64_t
 
 // --- Fields ---
 
+// Those of `packets` that have the header that the field is in: for the others a write does nothing
+// (ovs-actions(7), set_field), neither now nor to what later tables match.
+static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint64_t packets)
+{
+	uint64_t having = 0;
+
+	if (likely(!(dirty & ~(DIRTY_ETHERNET | DIRTY_VLAN))))
+		return packets;
+	for_each_packet(i, packets)
+	{
+		const struct packet_layout *layout = &vector->layout[i];
+		bool has;
+
+		if (dirty & (DIRTY_IPV4 | DIRTY_IPV6 | DIRTY_IP | DIRTY_ARP))
+			has = layout->l3;
+		else
+			has = dirty & DIRTY_ND ? layout->nd : layout->l4;
+		having |= (uint64_t)has << i;
+	}
+	return having;
+}
+
 static void run_set(struct forward *forward, const struct op_set *op, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 	const uint16_t dirty = fields[op->field].dirty;
 	rte_be16_t old[VECTOR_SIZE];
 
+	packets = having_header(vector, dirty, packets);
+
 	if (unlikely(dirty & DIRTY_VLAN))
-		for_each_packet(i, packets)
-			old[i] = vector_core(vector, (unsigned int)i)->vlan_tci0;
+		for_each_packet(i, packets) old[i] =
+			vector_core(vector, (unsigned int)i)->vlan_tci0;
 	for (unsigned int w = 0; w < op->n_words; w++) {
 		const struct op_word *word = &op->words[w];
 		uint64_t(*line)[KEY_LINE_WORDS] = vector->lines[word->line];
 		const unsigned int index = word->word % KEY_LINE_WORDS;
 
-		for_each_packet(i, packets)
-			line[i][index] = (line[i][index] & ~word->mask) | word->value;
+		for_each_packet(i, packets) line[i][index] =
+			(line[i][index] & ~word->mask) | word->value;
 	}
 	if (!dirty)
 		return;
-	for_each_packet(i, packets)
-		vector->dirty[i] |= dirty;
+	for_each_packet(i, packets) vector->dirty[i] |= dirty;
 	if (unlikely(dirty & DIRTY_VLAN))
-		for_each_packet(i, packets)
-			vlan_written(forward, (unsigned int)i, old[i]);
+		for_each_packet(i, packets) vlan_written(forward, (unsigned int)i, old[i]);
 }
 
 // The first byte of a field's container in a packet's lines. No container crosses a line.
@@ -147,7 +170,9 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	const bool whole = !(from_bit % 8 || to_bit % 8 || n_bits % 8);
 	struct vector *vector = forward->vector;
 
-	for_each_packet(i, packets) {
+	packets = having_header(vector, to->dirty, packets);
+	for_each_packet(i, packets)
+	{
 		const uint8_t *source = container(vector, (unsigned int)i, from);
 		uint8_t *destination = container(vector, (unsigned int)i, to);
 		const rte_be16_t old = vector_core(vector, (unsigned int)i)->vlan_tci0;
@@ -171,11 +196,12 @@ static void run_dec_ttl(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct key_core *core = vector_core(vector, (unsigned int)i);
 
-		if (!vector->layout[i].l3 || (core->eth_type != RTE_BE16(0x0800) &&
-					      core->eth_type != RTE_BE16(0x86dd)))
+		if (!vector->layout[i].l3 ||
+		    (core->eth_type != RTE_BE16(0x0800) && core->eth_type != RTE_BE16(0x86dd)))
 			continue;
 		if (unlikely(core->ip_ttl <= 1)) {
 			output_drop(forward, (unsigned int)i, DROP_TTL);
@@ -197,7 +223,8 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 	rte_be32_t saved[VECTOR_SIZE];
 
 	if (unlikely(depth >= RESUBMIT_MAX_DEPTH)) {
-		for_each_packet(i, packets) {
+		for_each_packet(i, packets)
+		{
 			output_drop(forward, (unsigned int)i, DROP_DEPTH);
 			forward_finish(forward, (unsigned int)i);
 		}
@@ -207,15 +234,15 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 		pipeline_run(forward, table_id, packets, depth + 1);
 		return;
 	}
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct key_core *core = vector_core(vector, (unsigned int)i);
 
 		saved[i] = core->in_port;
 		core->in_port = rte_cpu_to_be_32(op->in_port);
 	}
 	pipeline_run(forward, table_id, packets, depth + 1);
-	for_each_packet(i, packets)
-		vector_core(vector, (unsigned int)i)->in_port = saved[i];
+	for_each_packet(i, packets) vector_core(vector, (unsigned int)i)->in_port = saved[i];
 }
 
 // --- Action sets ---
@@ -242,9 +269,8 @@ static void add_to_set(struct action_set *set, const struct op *op)
 		// One write for each field: a later one replaces an earlier one of the same.
 		for (uint32_t i = 0; i < set->n_fields; i++)
 			if (set->fields[i]->code == op->code &&
-			    (op->code != OP_SET ||
-			     ((const struct op_set *)set->fields[i])->field ==
-				     ((const struct op_set *)op)->field)) {
+			    (op->code != OP_SET || ((const struct op_set *)set->fields[i])->field ==
+							   ((const struct op_set *)op)->field)) {
 				memmove(&set->fields[i], &set->fields[i + 1],
 					(--set->n_fields - i) * sizeof(*set->fields));
 				break;
@@ -260,7 +286,8 @@ static void run_write_actions(struct forward *forward, const struct op_write_act
 {
 	const uint8_t *const end = (const uint8_t *)write->ops + write->length;
 
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct action_set *set = &forward->vector->action_sets[i];
 
 		if (!(forward->vector->has_action_set & 1ULL << i))
@@ -273,7 +300,6 @@ static void run_write_actions(struct forward *forward, const struct op_write_act
 }
 
 // --- The loop ---
-
 
 // One op for all `packets`. Returns false if it ends the program for them.
 static bool run_op(struct forward *forward, const struct op *op, uint8_t table_id, uint64_t packets,
@@ -302,8 +328,7 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 		break;
 	}
 	case OP_CONTROLLER:
-		for_each_packet(i, packets)
-			output_drop(forward, (unsigned int)i, DROP_CONTROLLER);
+		for_each_packet(i, packets) output_drop(forward, (unsigned int)i, DROP_CONTROLLER);
 		break;
 	case OP_RESUBMIT: {
 		const struct op_resubmit *resubmit = (const struct op_resubmit *)op;
@@ -326,13 +351,11 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 		run_move(forward, (const struct op_move *)op, packets);
 		break;
 	case OP_PUSH_VLAN:
-		for_each_packet(i, packets)
-			push_vlan(forward, (unsigned int)i,
-				  ((const struct op_push_vlan *)op)->tpid, 0);
+		for_each_packet(i, packets) push_vlan(forward, (unsigned int)i,
+						      ((const struct op_push_vlan *)op)->tpid, 0);
 		break;
 	case OP_POP_VLAN:
-		for_each_packet(i, packets)
-			pop_vlan(forward, (unsigned int)i);
+		for_each_packet(i, packets) pop_vlan(forward, (unsigned int)i);
 		break;
 	case OP_VLAN_VID:
 	case OP_VLAN_PCP:
@@ -378,7 +401,8 @@ void actions_run_sets(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 
 	packets &= vector->has_action_set;
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		const struct action_set *set = &vector->action_sets[i];
 		const struct op *ordered[4 + ACTION_SET_MAX_FIELDS];
 		unsigned int n = 0;

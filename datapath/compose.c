@@ -94,8 +94,8 @@ static void finish_l4(uint8_t *l3, uint8_t *l4, uint16_t l4_size, uint8_t proto,
 	if (proto == IPPROTO_ICMP) {
 		checksum = (uint16_t)~rte_raw_cksum(l4, l4_size);
 	} else if (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMPV6) {
-		checksum = ipv6 ? rte_ipv6_udptcp_cksum((struct rte_ipv6_hdr *)l3, l4) :
-				  rte_ipv4_udptcp_cksum((struct rte_ipv4_hdr *)l3, l4);
+		checksum = ipv6 ? rte_ipv6_udptcp_cksum((struct rte_ipv6_hdr *)l3, l4)
+				: rte_ipv4_udptcp_cksum((struct rte_ipv4_hdr *)l3, l4);
 	} else {
 		return;
 	}
@@ -147,7 +147,8 @@ static void compose_ipv6(struct rte_mbuf *packet, const struct key *key)
 		put_be16(fragment + 2, core->ip_frag & KEY_FRAG_LATER ? 0x0009 : 0x0001);
 	}
 	l4 = compose_l4(packet, key, true);
-	payload = (uint16_t)(rte_pktmbuf_mtod_offset(packet, uint8_t *, packet->data_len) - ip - 40);
+	payload =
+		(uint16_t)(rte_pktmbuf_mtod_offset(packet, uint8_t *, packet->data_len) - ip - 40);
 	put_be16(ip + 4, payload);
 	if (!core->ip_frag)
 		finish_l4(ip, l4, payload, core->ip_proto, true);

@@ -14,11 +14,10 @@ struct datapath_options {
 	enum hugepages hugepages;
 	const char *dpdk_args; // more EAL arguments, separated by spaces, or NULL
 	const char *cpu_level; // "x86-64-v3", or NULL for the best
-	int64_t idle_sleep_ns; // longest sleep while queues must be polled; <0: never sleep
+	int64_t idle_sleep_ns; // between looks at queues that can only be polled, or IDLE_SLEEP_*
 };
 
 #define DATAPATH_DEFAULT_MEMORY_MIB 48
-#define DATAPATH_DEFAULT_IDLE_SLEEP_NS 60000
 
 // Start EAL, choose the CPU level, create the packet pool. Once.
 int datapath_init(const struct datapath_options *options, struct error *error);
@@ -27,7 +26,8 @@ void datapath_exit(void);
 const char *datapath_memory_text(void);
 bool datapath_uses_hugepages(void);
 
-// How long workers started later may sleep while queues must be polled; <0: never.
+// How long workers started later may sleep between looks at queues that can only be
+// polled, or IDLE_SLEEP_*.
 void workers_set_idle_sleep(int64_t ns);
 
 // Start one worker on each core. Errors name the core that does not exist or is not allowed.

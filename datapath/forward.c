@@ -79,11 +79,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	good = parse_vector(vector, all, port->ofport, rcu_read(&forwarding->lines));
 	if (unlikely(worker->trace && worker->trace->metadata && !hops))
 		set_trace_metadata(vector, worker->trace->metadata);
-	for_each_packet(i, all & ~good)
-		output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
+	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
 	if (unlikely(!port->admin_up)) {
-		for_each_packet(i, good)
-			output_drop(&forward, (unsigned int)i, DROP_RX_DOWN);
+		for_each_packet(i, good) output_drop(&forward, (unsigned int)i, DROP_RX_DOWN);
 	} else if (likely(good)) {
 		pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)

@@ -26,8 +26,7 @@ static bool uses_hugepages;
 // 2 MiB pages that are reserved and free.
 static unsigned long free_hugepages(void)
 {
-	FILE *file =
-		fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
 	unsigned long n = 0;
 
 	if (!file)
@@ -45,18 +44,18 @@ static int choose_memory(const struct datapath_options *options, unsigned int mi
 
 	uses_hugepages = options->hugepages != HUGEPAGES_NO && reserved >= mib;
 	if (options->hugepages == HUGEPAGES_YES && !uses_hugepages)
-		return error_set(error, ENOMEM,
-				 "--hugepages yes needs %u MiB of free hugepages, but there are %lu "
-				 "MiB; reserve them with: echo %u > /proc/sys/vm/nr_hugepages",
-				 mib, reserved, (mib + 1) / 2);
+		return error_set(
+			error, ENOMEM,
+			"--hugepages yes needs %u MiB of free hugepages, but there are %lu "
+			"MiB; reserve them with: echo %u > /proc/sys/vm/nr_hugepages",
+			mib, reserved, (mib + 1) / 2);
 	if (uses_hugepages)
 		snprintf(memory_text, sizeof(memory_text), "%u MiB of hugepages", mib);
 	else
 		snprintf(memory_text, sizeof(memory_text), "%u MiB of ordinary pages (%s)", mib,
-			 options->hugepages == HUGEPAGES_NO ?
-				 "hugepages are switched off" :
-			 reserved ? "too few hugepages are free" :
-				    "no hugepages are reserved");
+			 options->hugepages == HUGEPAGES_NO ? "hugepages are switched off"
+			 : reserved                         ? "too few hugepages are free"
+							    : "no hugepages are reserved");
 	return 0;
 }
 
@@ -110,8 +109,8 @@ static int start_eal(const struct datapath_options *options, unsigned int mib, s
 int datapath_init(const struct datapath_options *options, struct error *error)
 {
 	// Packets are most of the memory, ethdev rings and the like a little.
-	const unsigned int mib = options->memory_mib ? options->memory_mib :
-						       DATAPATH_DEFAULT_MEMORY_MIB;
+	const unsigned int mib =
+		options->memory_mib ? options->memory_mib : DATAPATH_DEFAULT_MEMORY_MIB;
 	unsigned int n_packets;
 	int status;
 

@@ -64,8 +64,8 @@ static void learn(struct forward *forward, const struct forwarding_port *port,
 }
 
 // Send in the form that the output port wants: with the VLAN's tag, or without.
-static void send_in_vlan(struct forward *forward, unsigned int packet,
-			 struct forwarding_port *port, uint16_t vlan)
+static void send_in_vlan(struct forward *forward, unsigned int packet, struct forwarding_port *port,
+			 uint16_t vlan)
 {
 	const struct key_core *core = vector_core(forward->vector, packet);
 	const bool tagged = core->vlan_tci0 & PRESENT;
@@ -87,9 +87,9 @@ static void send_in_vlan(struct forward *forward, unsigned int packet,
 	// A priority tag gives way to the VLAN's, with its priority.
 	if (tagged)
 		packet_pop_vlan(copy);
-	if (want_tag && !packet_push_vlan(copy, TPID_VLAN,
-					  rte_cpu_to_be_16(vlan) |
-						  (core->vlan_tci0 & RTE_BE16(0xe000)))) {
+	if (want_tag &&
+	    !packet_push_vlan(copy, TPID_VLAN,
+			      rte_cpu_to_be_16(vlan) | (core->vlan_tci0 & RTE_BE16(0xe000)))) {
 		rte_pktmbuf_free(copy);
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		return;
@@ -154,6 +154,5 @@ static void forward_one(struct forward *forward, unsigned int packet)
 
 void normal_run(struct forward *forward, uint64_t packets)
 {
-	for_each_packet(i, packets)
-		forward_one(forward, (unsigned int)i);
+	for_each_packet(i, packets) forward_one(forward, (unsigned int)i);
 }

@@ -296,7 +296,8 @@ static void output_number(struct forward *forward, unsigned int packet, uint32_t
 
 	if (unlikely(!port))
 		output_drop(forward, packet, DROP_NO_PORT);
-	else if (unlikely(max_len && max_len < rte_pktmbuf_pkt_len(forward->vector->packets[packet])))
+	else if (unlikely(max_len &&
+			  max_len < rte_pktmbuf_pkt_len(forward->vector->packets[packet])))
 		output_truncated(forward, packet, port, max_len);
 	else
 		output_port(forward, packet, port);
@@ -335,7 +336,8 @@ void output_finish(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct forwarding_port *port = vector->pending[i];
 
 		if (likely(port)) {

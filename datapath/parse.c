@@ -120,6 +120,7 @@ static void parse_nd(const struct cursor *cursor, struct target *target, uint8_t
 		option += size;
 		left -= size;
 	}
+	target->layout->nd = true;
 	if (target->ipv6)
 		memcpy(target->ipv6->nd_target, cursor->at + 8, 16);
 	if (!target->rare)
@@ -170,7 +171,8 @@ static void parse_l4(struct cursor *cursor, struct target *target)
 		core->tp_src = rte_cpu_to_be_16(cursor->at[0]);
 		core->tp_dst = rte_cpu_to_be_16(cursor->at[1]);
 		if (core->ip_proto == IPPROTO_ICMPV6 && cursor->left >= 24 && cursor->at[1] == 0 &&
-		    (cursor->at[0] == 135 || cursor->at[0] == 136) && (target->ipv6 || target->rare))
+		    (cursor->at[0] == 135 || cursor->at[0] == 136) &&
+		    (target->ipv6 || target->rare))
 			parse_nd(cursor, target, cursor->at[0]);
 		return;
 	}
@@ -211,8 +213,10 @@ static void parse_ipv4(struct cursor *cursor, struct target *target)
 
 // Walk extension headers (RFC 8200 section 4). Returns false when the walk ends before layer 4;
 // core->ip_proto is then the header that it ended at.
-static bool parse_ipv6_extensions(struct cursor *cursor, struct key_core *core)
+static bool parse_ipv6_extensions(struct cursor *cursor, struct target *target)
 {
+	struct key_core *core = target->core;
+
 	for (unsigned int i = 0; i < MAX_IPV6_HEADERS; i++) {
 		uint32_t size;
 
@@ -247,6 +251,9 @@ static bool parse_ipv6_extensions(struct cursor *cursor, struct key_core *core)
 		}
 		if (size > cursor->left)
 			return false;
+		// Addresses are left to visit: the pseudo header has the last (RFC 8200 section 8.1).
+		if (core->ip_proto == IPPROTO_ROUTING && cursor->at[3] > 0)
+			target->layout->routed = true;
 		core->ip_proto = cursor->at[0];
 		advance(cursor, size);
 	}
@@ -275,7 +282,7 @@ static void parse_ipv6(struct cursor *cursor, struct target *target)
 	core->ip_proto = ip[6];
 	advance(cursor, 40);
 	cursor->left = payload;
-	if (parse_ipv6_extensions(cursor, core))
+	if (parse_ipv6_extensions(cursor, target))
 		parse_l4(cursor, target);
 }
 
@@ -328,8 +335,8 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 
 	memset(target->layout, 0, sizeof(*target->layout));
 	core->reserved = 0;
-	memset(&core->ip_src, 0, offsetof(struct key_core, ct_zone) -
-					 offsetof(struct key_core, ip_src));
+	memset(&core->ip_src, 0,
+	       offsetof(struct key_core, ct_zone) - offsetof(struct key_core, ip_src));
 	if (target->ipv6)
 		memset(target->ipv6, 0, sizeof(*target->ipv6));
 	if (target->rare)
@@ -363,8 +370,10 @@ static struct target target_of(struct vector *vector, unsigned int packet)
 {
 	return (struct target){
 		.core = vector_core(vector, packet),
-		.ipv6 = vector->live_lines & 1 << KEY_LINE_IPV6 ? vector_ipv6(vector, packet) : NULL,
-		.rare = vector->live_lines & 1 << KEY_LINE_RARE ? vector_rare(vector, packet) : NULL,
+		.ipv6 = vector->live_lines & 1 << KEY_LINE_IPV6 ? vector_ipv6(vector, packet)
+								: NULL,
+		.rare = vector->live_lines & 1 << KEY_LINE_RARE ? vector_rare(vector, packet)
+								: NULL,
 		.layout = &vector->layout[packet],
 	};
 }
@@ -372,7 +381,7 @@ static struct target target_of(struct vector *vector, unsigned int packet)
 uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port, uint16_t lines)
 {
 	const uint16_t metadata_lines =
-		(uint16_t)~(1 << KEY_LINE_CORE | 1 << KEY_LINE_IPV6 | 1 << KEY_LINE_RARE);
+		(uint16_t) ~(1 << KEY_LINE_CORE | 1 << KEY_LINE_IPV6 | 1 << KEY_LINE_RARE);
 	uint64_t good = 0;
 
 	vector->live_lines = lines | 1 << KEY_LINE_CORE;
@@ -380,7 +389,8 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 		if (lines & metadata_lines & 1 << line)
 			memset(vector->lines[line], 0,
 			       (size_t)(64 - __builtin_clzll(packets | 1)) * KEY_LINE_SIZE);
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct rte_mbuf *packet = vector->packets[i];
 		struct target target = target_of(vector, (unsigned int)i);
 

@@ -34,8 +34,7 @@ static void count_flow(struct forward *forward, const struct flow *flow, uint64_
 {
 	uint64_t bytes = 0;
 
-	for_each_packet(i, packets)
-		bytes += forward->vector->length[i];
+	for_each_packet(i, packets) bytes += forward->vector->length[i];
 	counter_add(forward->worker->counters, flow->counter,
 		    (uint64_t)__builtin_popcountll(packets), bytes);
 }
@@ -52,19 +51,20 @@ static uint64_t charge_lookup(struct forward *forward, uint64_t packets)
 	// No packet can be over while all together have not done as many.
 	if (likely(++forward->n_lookups <= LOOKUP_BUDGET))
 		return packets;
-	for_each_packet(i, packets)
-		if (vector->n_lookups[i] > LOOKUP_BUDGET) {
-			output_drop(forward, (unsigned int)i, DROP_BUDGET);
-			forward_finish(forward, (unsigned int)i);
-			over |= 1ULL << i;
-		}
+	for_each_packet(i, packets) if (vector->n_lookups[i] > LOOKUP_BUDGET)
+	{
+		output_drop(forward, (unsigned int)i, DROP_BUDGET);
+		forward_finish(forward, (unsigned int)i);
+		over |= 1ULL << i;
+	}
 	return packets & ~over;
 }
 
 static void trace_lookup(struct forward *forward, uint8_t table_id, uint64_t packets,
 			 const struct flow *const *results, unsigned int depth)
 {
-	for_each_packet(i, packets) {
+	for_each_packet(i, packets)
+	{
 		struct key key;
 
 		vector_get_key(forward->vector, (unsigned int)i, &key);
@@ -79,8 +79,7 @@ static uint64_t same_flow(const struct flow *const *results, uint64_t packets,
 {
 	uint64_t same = 0;
 
-	for_each_packet(i, packets)
-		same |= (uint64_t)(results[i] == flow) << i;
+	for_each_packet(i, packets) same |= (uint64_t)(results[i] == flow) << i;
 	return same;
 }
 
@@ -93,16 +92,13 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 
 	if (likely(table)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
-		for_each_packet(i, packets)
-			hit |= (uint64_t)(results[i] != NULL) << i;
+		for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
 	} else {
-		for_each_packet(i, packets)
-			results[i] = NULL;
+		for_each_packet(i, packets) results[i] = NULL;
 	}
 	if (unlikely(forward->trace))
 		trace_lookup(forward, table_id, packets, results, depth);
-	for_each_packet(i, packets & ~hit)
-		forward->vector->reason[i] = DROP_NO_MATCH;
+	for_each_packet(i, packets & ~hit) forward->vector->reason[i] = DROP_NO_MATCH;
 	while (hit) {
 		const struct flow *flow = results[__builtin_ctzll(hit)];
 		uint64_t group = same_flow(results, hit, flow);
@@ -110,8 +106,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 		hit &= ~group;
 		if (likely(!forward->trace))
 			count_flow(forward, flow, group);
-		for_each_packet(i, group)
-			forward->vector->reason[i] = DROP_ACTION;
+		for_each_packet(i, group) forward->vector->reason[i] = DROP_ACTION;
 		actions_run(forward, rcu_read(&flow->program), table_id, group, depth, next);
 	}
 }

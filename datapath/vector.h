@@ -23,6 +23,8 @@ struct packet_layout {
 	uint8_t n_vlans; // tags the key knows: 0 to 2
 	uint8_t l4_proto; // IPPROTO_* behind any extension headers
 	uint8_t n_mpls;
+	bool nd; // a well-formed neighbour discovery message
+	bool routed; // IPv6: the final destination lies in a routing header
 };
 
 struct op;
@@ -81,14 +83,13 @@ static inline uint64_t vector_mask(unsigned int n)
 }
 
 // Put the key of one packet together from its live lines, the others zero. For trace and tests.
-static inline void vector_get_key(const struct vector *vector, unsigned int packet,
-				  struct key *key)
+static inline void vector_get_key(const struct vector *vector, unsigned int packet, struct key *key)
 {
 	for (unsigned int line = 0; line < KEY_LINES; line++)
 		for (unsigned int word = 0; word < KEY_LINE_WORDS; word++)
 			key->words[line * KEY_LINE_WORDS + word] =
-				vector->live_lines & 1u << line ? vector->lines[line][packet][word] :
-								  0;
+				vector->live_lines & 1u << line ? vector->lines[line][packet][word]
+								: 0;
 }
 
 #endif

@@ -17,6 +17,9 @@
 #define RESUBMIT_MAX_DEPTH 64
 #define LOOKUP_BUDGET 4096 // table lookups for one packet
 #define PATCH_MAX_HOPS 32
+#define IDLE_SLEEP_AUTO 0 // short at first, longer when nothing comes for long
+#define IDLE_SLEEP_NEVER (-1)
+#define SLEEP_MAX_QUEUES 4096 // a worker with more queues than this never sleeps
 #define PATCH_QUEUE_SIZE 4096
 
 // One worker's counts for one port. Written by the worker alone.
@@ -37,6 +40,7 @@ struct poll_queue {
 
 // Published by the main thread; immutable.
 struct poll_list {
+	uint64_t generation; // no two lists of a worker have the same
 	uint32_t n;
 	struct poll_queue queues[];
 };
@@ -70,7 +74,7 @@ struct worker {
 	struct poll_list *poll_list;
 	int stop;
 	int wake_fd; // eventfd: written to end a sleep
-	int64_t idle_sleep_ns; // longest sleep while queues must be polled; <0: never sleep
+	int64_t idle_sleep_ns; // between looks at queues that can only be polled; IDLE_SLEEP_*
 
 	// The worker's own.
 	unsigned int id; // RCU reader, transmit queue
@@ -85,6 +89,7 @@ struct worker {
 	struct rte_ring *events; // of struct worker_event, to the main thread
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
 
+	struct poll_list *silent_queues; // scratch of a sleeping worker
 	struct tx_batch *tx; // by vport index
 	uint16_t n_tx_active;
 	struct forwarding_port *tx_active[VPORT_MAX]; // ports whose batch is not empty

@@ -14,7 +14,7 @@
 
 static struct worker *workers[WORKERS_MAX];
 static unsigned int n_workers;
-static int64_t idle_sleep_ns = DATAPATH_DEFAULT_IDLE_SLEEP_NS;
+static int64_t idle_sleep_ns = IDLE_SLEEP_AUTO;
 
 // What a closed port had counted, so that totals stay whole.
 static struct worker_totals gone;
@@ -157,6 +157,7 @@ int workers_distribute(void)
 	for (unsigned int i = 0; i < n_workers; i++) {
 		struct poll_list *old = workers[i]->poll_list;
 
+		lists[i]->generation = old->generation + 1;
 		rcu_publish(&workers[i]->poll_list, lists[i]);
 		rcu_defer(free, old);
 		wake(workers[i]);

@@ -122,8 +122,8 @@ static uint32_t sctp_checksum(const struct rte_mbuf *packet, uint32_t offset, ui
 	return ~crc;
 }
 
-static void write_sctp_ports(struct rte_mbuf *packet, uint8_t *l4, const struct packet_layout *layout,
-			     const rte_be16_t ports[2])
+static void write_sctp_ports(struct rte_mbuf *packet, uint8_t *l4,
+			     const struct packet_layout *layout, const rte_be16_t ports[2])
 {
 	uint32_t old_crc = sctp_checksum(packet, layout->l4, layout->l4_size);
 	uint32_t new_crc, checksum;
@@ -135,8 +135,8 @@ static void write_sctp_ports(struct rte_mbuf *packet, uint8_t *l4, const struct 
 	memcpy(l4 + 8, &checksum, 4);
 }
 
-static void write_transport(struct rte_mbuf *packet, uint8_t *l4, const struct packet_layout *layout,
-			    const struct key_core *core)
+static void write_transport(struct rte_mbuf *packet, uint8_t *l4,
+			    const struct packet_layout *layout, const struct key_core *core)
 {
 	const rte_be16_t ports[2] = { core->tp_src, core->tp_dst };
 	uint32_t delta = 0;
@@ -189,7 +189,10 @@ static void write_ipv6(uint8_t *ip, uint8_t *l4, const struct packet_layout *lay
 
 	if (dirty & DIRTY_IPV6 && ipv6) {
 		replace(ip + 8, ipv6->ipv6_src, 16, &delta);
-		replace(ip + 24, ipv6->ipv6_dst, 16, &delta);
+		if (layout->routed)
+			memcpy(ip + 24, ipv6->ipv6_dst, 16);
+		else
+			replace(ip + 24, ipv6->ipv6_dst, 16, &delta);
 		if (l4)
 			adjust_l4_checksum(l4, layout->l4_proto, delta, true);
 		memcpy(&label, ip, 4);
@@ -228,8 +231,7 @@ static void write_nd(uint8_t *l4, const struct packet_layout *layout, const stru
 	uint32_t offset = 24;
 	const uint8_t wanted = l4[0] == 135 ? 1 : 2;
 
-	if (layout->l4_proto != IPPROTO_ICMPV6 || layout->l4_size < 24 || l4[1] != 0 ||
-	    (l4[0] != 135 && l4[0] != 136))
+	if (!layout->nd)
 		return;
 	if (ipv6)
 		replace(l4 + 8, ipv6->nd_target, 16, &delta);
@@ -257,8 +259,10 @@ void write_back(struct vector *vector, unsigned int packet)
 	const struct packet_layout *layout = &vector->layout[packet];
 	const struct key_core *core = vector_core(vector, packet);
 	const uint16_t live = vector->live_lines;
-	const struct key_ipv6 *ipv6 = live & 1 << KEY_LINE_IPV6 ? vector_ipv6(vector, packet) : NULL;
-	const struct key_rare *rare = live & 1 << KEY_LINE_RARE ? vector_rare(vector, packet) : NULL;
+	const struct key_ipv6 *ipv6 =
+		live & 1 << KEY_LINE_IPV6 ? vector_ipv6(vector, packet) : NULL;
+	const struct key_rare *rare =
+		live & 1 << KEY_LINE_RARE ? vector_rare(vector, packet) : NULL;
 	const uint16_t dirty = vector->dirty[packet];
 	uint8_t *l3 = frame + layout->l3;
 	uint8_t *l4 = layout->l4 ? frame + layout->l4 : NULL;

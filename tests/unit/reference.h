@@ -1,0 +1,112 @@
+// A naive switch, one packet at a time: the model that the real pipeline is tested against.
+//
+// It shares with the switch only what a flow says (struct match, struct program) and the layout of
+// the key; parsing, matching, executing and checksums are its own and as simple as can be. The key
+// is read anew from the packet's bytes after every action, and every action changes the bytes at
+// once. Slow on purpose. Tests only.
+#ifndef TESTS_UNIT_REFERENCE_H
+#define TESTS_UNIT_REFERENCE_H
+
+#include "datapath/drop.h"
+#include "flowtable/flow_text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REF_PACKET_MAX 2048
+#define REF_MAX_TABLES 8
+#define REF_MAX_FLOWS 64
+#define REF_MAX_PORTS 16
+#define REF_MAX_OUTPUTS 16384
+#define REF_MAX_DEPTH 64
+#define REF_MAX_LOOKUPS 4096
+#define REF_MAX_SET 512
+
+struct ref_packet {
+	unsigned int size;
+	uint8_t bytes[REF_PACKET_MAX];
+};
+
+// Where headers lie, in bytes from the start of the frame; 0: there is none.
+struct ref_layout {
+	unsigned int n_vlans; // tags that the key knows
+	unsigned int ipv4; // a well-formed IPv4 header
+	unsigned int ipv6;
+	unsigned int arp;
+	unsigned int l4; // a whole transport header
+	unsigned int l4_end; // end of the IP packet
+	uint8_t l4_proto;
+	unsigned int nd_target;
+	unsigned int nd_sll; // of the address inside the option
+	unsigned int nd_tll;
+	bool routed; // an IPv6 routing header still holds the final destination
+};
+
+// Read the headers into the key's header fields, all of them; other fields are left alone. False
+// for a frame that is too short to be Ethernet.
+bool ref_parse(const struct ref_packet *packet, struct key *key, struct ref_layout *layout);
+
+// Make the packet's bytes say what the key's header fields say, checksums included. Fields whose
+// header the packet does not have are ignored.
+void ref_store(struct ref_packet *packet, const struct key *want);
+
+void ref_push_vlan(struct ref_packet *packet, uint16_t tpid, uint16_t tci);
+void ref_pop_vlan(struct ref_packet *packet);
+
+struct ref_flow {
+	struct flow_text text; // the program is owned by whoever built the flow
+	uint64_t packets; // counted by ref_run()
+	uint64_t bytes;
+};
+
+struct ref_port {
+	uint32_t ofport;
+	uint32_t longest; // frame that it takes, in bytes
+	bool admin_up;
+	bool no_flood;
+	bool refuses; // takes nothing; `refusal` is counted
+	enum drop_reason refusal;
+};
+
+struct ref_bridge {
+	unsigned int n_ports;
+	struct ref_port ports[REF_MAX_PORTS]; // ascending by number, LOCAL last
+	unsigned int n_flows[REF_MAX_TABLES];
+	struct ref_flow flows[REF_MAX_TABLES][REF_MAX_FLOWS]; // in order of insertion
+};
+
+struct ref_output {
+	uint32_t ofport;
+	struct ref_packet packet;
+};
+
+// Every instance of the packet is sent or dropped: the outputs, the drops counted at the port where
+// it came in, and those counted at the port that refused it. There is at least one instance.
+struct ref_result {
+	unsigned int n_outputs;
+	bool overflow; // more outputs than REF_MAX_OUTPUTS; those above are only counted
+	unsigned int n_lookups;
+	uint64_t n_drops[N_DROPS];
+	uint64_t n_port_drops[REF_MAX_PORTS][N_DROPS]; // by index in bridge->ports
+	struct ref_output *outputs; // REF_MAX_OUTPUTS of them, by the caller
+};
+
+// Send one packet through the bridge.
+void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_t in_port,
+	     struct ref_result *result);
+
+// Apply one program to a packet outside of any bridge: field writes and tags, no outputs.
+void ref_apply(struct ref_packet *packet, const struct program *program);
+
+static inline unsigned int ref_get16(const uint8_t *at)
+{
+	return (unsigned int)at[0] << 8 | at[1];
+}
+
+static inline void ref_put16(uint8_t *at, unsigned int value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+#endif

@@ -1,0 +1,585 @@
+#include "tests/unit/rig.h"
+
+#include "common/error.h"
+#include "common/rcu.h"
+#include "common/text.h"
+#include "tests/unit/eal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_mempool.h>
+
+#define MAX_LEVELS 3
+
+// A frame that a port sent.
+struct record {
+	uint32_t ofport;
+	unsigned int tag; // of the packet that it was
+	unsigned int size;
+	size_t at; // in bytes
+};
+
+struct records {
+	unsigned int n, room;
+	struct record *record;
+	size_t size, bytes_room;
+	uint8_t *bytes;
+};
+
+struct rig_port {
+	struct vport vport;
+	struct forwarding_port port;
+	struct rig *rig;
+};
+
+struct rig_flow {
+	char *text;
+	struct flow *flow;
+};
+
+struct rig {
+	struct ref_bridge ref;
+	struct forwarding forwarding;
+	struct port_map_chunk chunk;
+	struct rig_port ports[RIG_PORTS];
+	struct rig_flow flows[REF_MAX_TABLES][REF_MAX_FLOWS]; // as in ref.flows
+	struct worker *worker;
+	bool all_lines;
+	unsigned int n_levels;
+	const char *const *levels;
+	struct records records[MAX_LEVELS], *recording;
+	struct ref_result result;
+	struct rig_stats stats;
+};
+
+// --- Ports ---
+
+static void *grow(void *memory, size_t *room, size_t needed, size_t unit)
+{
+	if (needed <= *room)
+		return memory;
+	*room = needed * 2;
+	memory = realloc(memory, *room * unit);
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static void record_frame(struct records *records, uint32_t ofport, struct rte_mbuf *mbuf)
+{
+	struct ref_packet packet;
+	size_t room = records->room;
+	struct record *record;
+
+	test_packet_read(mbuf, &packet);
+	records->record = grow(records->record, &room, records->n + 1, sizeof(*record));
+	records->room = (unsigned int)room;
+	records->bytes = grow(records->bytes, &records->bytes_room, records->size + packet.size, 1);
+	record = &records->record[records->n++];
+	record->ofport = ofport;
+	record->tag = (unsigned int)packet_meta(mbuf)->reserved2[6];
+	record->size = packet.size;
+	record->at = records->size;
+	memcpy(records->bytes + records->size, packet.bytes, packet.size);
+	records->size += packet.size;
+}
+
+static uint16_t recorder_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets,
+			    uint16_t n)
+{
+	struct rig_port *port = (struct rig_port *)vport;
+
+	(void)queue;
+	if (!vport->status.link_up)
+		return 0;
+	for (unsigned int i = 0; i < n; i++) {
+		record_frame(port->rig->recording, vport->ofport, packets[i]);
+		rte_pktmbuf_free(packets[i]);
+	}
+	return n;
+}
+
+static const struct vport_class recorder = {
+	.type = "recorder",
+	.size = sizeof(struct rig_port),
+	.tx = recorder_tx,
+	.tx_thread_safe = true,
+};
+
+static void add_port(struct rig *rig, unsigned int i, uint32_t ofport)
+{
+	struct rig_port *port = &rig->ports[i];
+	struct ref_port *ref = &rig->ref.ports[i];
+
+	port->rig = rig;
+	snprintf(port->vport.name, sizeof(port->vport.name), "p%u", i);
+	port->vport.class = &recorder;
+	port->vport.index = (uint16_t)(i + 1);
+	port->vport.n_rxq = port->vport.n_txq = 1;
+	port->vport.mtu = ofport == 5 ? RIG_SHORT - 22 : VPORT_DEFAULT_MTU;
+	port->vport.polled = true;
+	port->vport.forwarding = &rig->forwarding;
+	port->vport.ofport = ofport;
+	port->vport.status.link_up = ofport != 6;
+	port->port.vport = &port->vport;
+	port->port.ofport = ofport;
+	port->port.admin_up = ofport != 4;
+	port->port.no_flood = ofport == 5;
+	port->port.vlan_tag = -1;
+	memset(port->port.trunks, 0xff, sizeof(port->port.trunks));
+
+	ref->ofport = ofport;
+	ref->longest = ofport == 5 ? RIG_SHORT : VPORT_DEFAULT_MTU + 22;
+	ref->admin_up = port->port.admin_up;
+	ref->no_flood = port->port.no_flood;
+	ref->refuses = ofport == 6;
+	ref->refusal = DROP_NO_PEER;
+	if (ofport == OFPP_LOCAL)
+		rig->forwarding.local = &port->port;
+	else
+		rig->chunk.ports[ofport] = &port->port;
+}
+
+// --- The rig ---
+
+// Keys are aligned to lines, and so is all that contains them.
+static void *create_aligned(size_t size)
+{
+	void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
+
+	if (!memory)
+		abort();
+	return memset(memory, 0, size);
+}
+
+static struct worker *create_worker(void)
+{
+	struct worker *worker = create_aligned(sizeof(*worker));
+
+	worker->counters = counter_set_create();
+	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
+	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
+	if (!worker->counters || !worker->ports || !worker->tx)
+		abort();
+	return worker;
+}
+
+struct rig *rig_create(void)
+{
+	struct rig *rig = create_aligned(sizeof(*rig));
+	struct forwarding_flood *flood = calloc(1, sizeof(*flood) + RIG_PORTS * sizeof(void *));
+
+	if (!flood)
+		abort();
+	rig->worker = create_worker();
+	rig->forwarding.name = "rig";
+	rig->forwarding.ports[0] = &rig->chunk;
+	rig->ref.n_ports = RIG_PORTS;
+	for (unsigned int i = 0; i < RIG_PORTS; i++) {
+		add_port(rig, i, i == RIG_PORTS - 1 ? OFPP_LOCAL : i + 1);
+		flood->ports[flood->n++] = &rig->ports[i].port;
+	}
+	rig->forwarding.flood = flood;
+	for (rig->levels = test_hot_levels(); rig->levels[rig->n_levels]; rig->n_levels++)
+		;
+	rig->result.outputs = calloc(REF_MAX_OUTPUTS, sizeof(*rig->result.outputs));
+	if (!rig->result.outputs)
+		abort();
+	return rig;
+}
+
+void rig_destroy(struct rig *rig)
+{
+	rig_clear(rig);
+	rcu_barrier();
+	counter_set_destroy(rig->worker->counters);
+	free(rig->worker->ports);
+	free(rig->worker->tx);
+	free(rig->worker);
+	for (unsigned int i = 0; i < MAX_LEVELS; i++) {
+		free(rig->records[i].record);
+		free(rig->records[i].bytes);
+	}
+	free(rig->forwarding.flood);
+	free(rig->result.outputs);
+	free(rig);
+}
+
+// --- Flows ---
+
+unsigned int rig_n_flows(const struct rig *rig, unsigned int table)
+{
+	return rig->ref.n_flows[table];
+}
+
+static struct table *table_at(struct rig *rig, unsigned int table)
+{
+	if (!rig->forwarding.tables[table])
+		rig->forwarding.tables[table] = table_create((uint8_t)table);
+	if (!rig->forwarding.tables[table])
+		abort();
+	return rig->forwarding.tables[table];
+}
+
+int rig_add_flow(struct rig *rig, const char *string, struct error *error)
+{
+	struct flow_text real, model;
+	struct flow *flow;
+	unsigned int table, n;
+	int code = flow_text_parse(string, FLOW_TEXT_ADD, NULL, &real, error);
+
+	if (code)
+		return code;
+	table = real.table_id;
+	if (table >= REF_MAX_TABLES || rig->ref.n_flows[table] == REF_MAX_FLOWS)
+		code = -ENOSPC;
+	else if (table_find(table_at(rig, table), &real.match, real.priority))
+		code = -EEXIST;
+	else
+		code = flow_text_parse(string, FLOW_TEXT_ADD, NULL, &model, error);
+	if (code) {
+		flow_text_release(&real);
+		return code;
+	}
+	flow = flow_create(&real);
+	if (!flow || table_insert(table_at(rig, table), flow) < 0)
+		abort();
+	flow_text_release(&real);
+	n = rig->ref.n_flows[table]++;
+	rig->ref.flows[table][n] = (struct ref_flow){ .text = model };
+	rig->flows[table][n].text = strdup(string);
+	rig->flows[table][n].flow = flow;
+	return 0;
+}
+
+void rig_remove_flow(struct rig *rig, unsigned int table, unsigned int index)
+{
+	struct rig_flow *flow = &rig->flows[table][index];
+	unsigned int behind = --rig->ref.n_flows[table] - index;
+
+	table_remove(rig->forwarding.tables[table], flow->flow);
+	flow_defer_free(flow->flow);
+	free(flow->text);
+	flow_text_release(&rig->ref.flows[table][index].text);
+	memmove(flow, flow + 1, behind * sizeof(*flow));
+	memmove(&rig->ref.flows[table][index], &rig->ref.flows[table][index + 1],
+		behind * sizeof(struct ref_flow));
+	rcu_reclaim();
+}
+
+void rig_clear(struct rig *rig)
+{
+	for (unsigned int table = 0; table < REF_MAX_TABLES; table++) {
+		while (rig->ref.n_flows[table])
+			rig_remove_flow(rig, table, rig->ref.n_flows[table] - 1);
+		if (rig->forwarding.tables[table])
+			table_destroy(rig->forwarding.tables[table]);
+		rig->forwarding.tables[table] = NULL;
+	}
+	rcu_barrier();
+}
+
+const char *rig_flows(const struct rig *rig)
+{
+	static struct text text;
+
+	text_clear(&text);
+	text_add(&text, "");
+	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
+		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++)
+			text_addf(&text, "  %s\n", rig->flows[table][i].text);
+	return text.data;
+}
+
+void rig_set_all_lines(struct rig *rig, bool all)
+{
+	rig->all_lines = all;
+}
+
+// The lines that any flow or action uses.
+static uint16_t lines(const struct rig *rig)
+{
+	uint16_t used = 1 << KEY_LINE_CORE;
+
+	if (rig->all_lines)
+		return (1 << KEY_LINES) - 1;
+	for (unsigned int table = 0; table < REF_MAX_TABLES; table++) {
+		if (!rig->forwarding.tables[table])
+			continue;
+		used |= table_lines(rig->forwarding.tables[table]);
+		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++) {
+			const struct program *program = rig->flows[table][i].flow->program;
+
+			used |= program->lines_read | program->lines_written;
+		}
+	}
+	return used;
+}
+
+// --- Comparing ---
+
+static char difference[1 << 16];
+
+static const char *differ(const char *level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static const char *differ(const char *level, const char *format, ...)
+{
+	int n = snprintf(difference, sizeof(difference), "%s: ", level);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(difference + n, sizeof(difference) - (size_t)n, format, args);
+	va_end(args);
+	return difference;
+}
+
+// The next frame that `ofport` sent of the packet, from record *next on.
+static const struct record *next_record(const struct records *records, unsigned int tag,
+					uint32_t ofport, unsigned int *next)
+{
+	for (; *next < records->n; ++*next) {
+		const struct record *record = &records->record[*next];
+
+		if (record->tag == tag && record->ofport == ofport) {
+			++*next;
+			return record;
+		}
+	}
+	return NULL;
+}
+
+// One port's frames of one packet, in order.
+static const char *compare_port(struct rig *rig, unsigned int level, unsigned int tag,
+				uint32_t ofport, const struct ref_packet *packet)
+{
+	const struct records *records = &rig->records[level];
+	const char *name = rig->levels[level];
+	const struct record *record;
+	unsigned int next = 0, i;
+	struct ref_packet sent;
+
+	for (i = 0; i < rig->result.n_outputs; i++) {
+		const struct ref_output *want = &rig->result.outputs[i];
+
+		if (want->ofport != ofport)
+			continue;
+		record = next_record(records, tag, ofport, &next);
+		if (!record)
+			return differ(name, "not sent to port %u\npacket   %s\nexpected %s", ofport,
+				      packet_hex(packet), packet_hex(&want->packet));
+		if (record->size == want->packet.size &&
+		    !memcmp(records->bytes + record->at, want->packet.bytes, record->size))
+			continue;
+		sent.size = record->size;
+		memcpy(sent.bytes, records->bytes + record->at, record->size);
+		return differ(name, "port %u\npacket   %s\nsent     %s\nexpected %s", ofport,
+			      packet_hex(packet), packet_hex(&sent), packet_hex(&want->packet));
+	}
+	record = next_record(records, tag, ofport, &next);
+	if (!record)
+		return NULL;
+	sent.size = record->size;
+	memcpy(sent.bytes, records->bytes + record->at, record->size);
+	return differ(name, "one too many to port %u\npacket   %s\nsent     %s", ofport,
+		      packet_hex(packet), packet_hex(&sent));
+}
+
+// A sound packet must leave sound, whatever the reference thinks, unless it was cut.
+static const char *judge(struct rig *rig, const struct ref_packet *packet)
+{
+	enum packet_verdict before = packet_judge(packet);
+
+	for (unsigned int i = 0; i < rig->result.n_outputs; i++) {
+		const struct ref_packet *out = &rig->result.outputs[i].packet;
+		enum packet_verdict verdict = packet_judge(out);
+
+		rig->stats.n_changed += out->size != packet->size ||
+					memcmp(out->bytes, packet->bytes, out->size) != 0;
+		if (before == PACKET_GOOD && verdict == PACKET_BAD)
+			return differ("judge", "unsound\npacket   %s\nsent     %s",
+				      packet_hex(packet), packet_hex(out));
+	}
+	return NULL;
+}
+
+static const char *compare_packet(struct rig *rig, unsigned int tag, uint32_t in_port,
+				  const struct ref_packet *packet)
+{
+	const char *problem = NULL;
+
+	ref_run(&rig->ref, packet, in_port, &rig->result);
+	rig->stats.n_packets++;
+	rig->stats.n_lookups += rig->result.n_lookups;
+	rig->stats.n_outputs += rig->result.n_outputs;
+	if (rig->result.overflow) {
+		rig->stats.n_skipped++;
+		return NULL;
+	}
+	problem = judge(rig, packet);
+	for (unsigned int level = 0; level < rig->n_levels && !problem; level++)
+		for (unsigned int i = 0; i < RIG_PORTS && !problem; i++)
+			problem = compare_port(rig, level, tag, rig->ref.ports[i].ofport, packet);
+	return problem;
+}
+
+// --- Sending ---
+
+static void transmit(struct rig *rig, struct forwarding_port *port,
+		     const struct ref_packet *packets, unsigned int n, struct random *random)
+{
+	struct rte_mbuf *mbufs[RIG_BURST];
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct ref_packet *packet = &packets[i];
+
+		if (packet->size > 1 && random_chance(random, 10))
+			mbufs[i] = test_packet_create_split(
+				packet, 1 + random_below(random, packet->size - 1));
+		else
+			mbufs[i] = test_packet_create(packet);
+		packet_meta(mbufs[i])->reserved2[6] = i;
+	}
+	hot->forward(rig->worker, &rig->forwarding, port, mbufs, (uint16_t)n);
+}
+
+static void forget_counts(struct rig *rig)
+{
+	memset(rig->worker->ports, 0, (RIG_PORTS + 1) * sizeof(*rig->worker->ports));
+	rig->worker->n_copies = 0;
+}
+
+// What came in and was copied went out or was dropped.
+static const char *check_conservation(const struct rig *rig, const char *level, unsigned int n)
+{
+	const struct port_counters *counters = rig->worker->ports;
+	uint64_t in = rig->worker->n_copies, out = 0, rx = 0;
+
+	for (unsigned int i = 0; i <= RIG_PORTS; i++) {
+		rx += counters[i].rx_packets;
+		out += counters[i].tx_packets;
+		for (unsigned int reason = 0; reason < N_DROPS; reason++)
+			out += counters[i].rx_drops[reason] + counters[i].tx_drops[reason];
+	}
+	if (rx != n)
+		return differ(level, "%u packets came in, %llu counted", n, (unsigned long long)rx);
+	if (in + rx != out)
+		return differ(level, "%llu in and %llu copies, but %llu out",
+			      (unsigned long long)rx, (unsigned long long)in,
+			      (unsigned long long)out);
+	return NULL;
+}
+
+struct drop_sums {
+	uint64_t rx[N_DROPS];
+	uint64_t tx[RIG_PORTS][N_DROPS];
+};
+
+static void add_each(uint64_t sums[N_DROPS], const uint64_t add[N_DROPS])
+{
+	for (unsigned int reason = 0; reason < N_DROPS; reason++)
+		sums[reason] += add[reason];
+}
+
+static void add_drops(struct drop_sums *sums, struct rig *rig)
+{
+	add_each(sums->rx, rig->result.n_drops);
+	add_each(rig->stats.n_drops, rig->result.n_drops);
+	for (unsigned int i = 0; i < RIG_PORTS; i++) {
+		add_each(sums->tx[i], rig->result.n_port_drops[i]);
+		add_each(rig->stats.n_drops, rig->result.n_port_drops[i]);
+	}
+}
+
+static const char *compare_drops(const struct rig *rig, const char *level, unsigned int in_index,
+				 const struct port_counters *counters, const struct drop_sums *sums)
+{
+	for (unsigned int i = 0; i < RIG_PORTS; i++)
+		for (unsigned int reason = 0; reason < N_DROPS; reason++) {
+			uint64_t rx = i == in_index ? sums->rx[reason] : 0;
+			const struct port_counters *port = &counters[i + 1];
+
+			if (port->rx_drops[reason] != rx)
+				return differ(level, "port %u, received, %s: %llu, expected %llu",
+					      rig->ref.ports[i].ofport, drop_texts[reason].name,
+					      (unsigned long long)port->rx_drops[reason],
+					      (unsigned long long)rx);
+			if (port->tx_drops[reason] != sums->tx[i][reason])
+				return differ(level, "port %u, sent, %s: %llu, expected %llu",
+					      rig->ref.ports[i].ofport, drop_texts[reason].name,
+					      (unsigned long long)port->tx_drops[reason],
+					      (unsigned long long)sums->tx[i][reason]);
+		}
+	return NULL;
+}
+
+static const char *send_level(struct rig *rig, unsigned int level, unsigned int in_index,
+			      const struct ref_packet *packets, unsigned int n,
+			      struct random *random)
+{
+	unsigned int available = rte_mempool_avail_count(packet_pool());
+	const char *problem;
+
+	hot_select(rig->levels[level], NULL);
+	rig->recording = &rig->records[level];
+	rig->recording->n = 0;
+	rig->recording->size = 0;
+	forget_counts(rig);
+	transmit(rig, &rig->ports[in_index].port, packets, n, random);
+	problem = check_conservation(rig, rig->levels[level], n);
+	if (!problem && rte_mempool_avail_count(packet_pool()) != available)
+		problem = differ(rig->levels[level], "%u buffers before, %u after", available,
+				 rte_mempool_avail_count(packet_pool()));
+	return problem;
+}
+
+const char *rig_send(struct rig *rig, uint32_t in_port, const struct ref_packet *packets,
+		     unsigned int n, struct random *random)
+{
+	static struct port_counters counters[MAX_LEVELS][RIG_PORTS + 1];
+	struct drop_sums sums = { 0 };
+	const char *problem = NULL;
+	unsigned int in_index = 0;
+
+	while (rig->ref.ports[in_index].ofport != in_port)
+		in_index++;
+	rig->forwarding.lines = lines(rig);
+	for (unsigned int level = 0; level < rig->n_levels && !problem; level++) {
+		problem = send_level(rig, level, in_index, packets, n, random);
+		memcpy(counters[level], rig->worker->ports, sizeof(counters[level]));
+	}
+	for (unsigned int i = 0; i < n && !problem; i++) {
+		problem = compare_packet(rig, i, in_port, &packets[i]);
+		add_drops(&sums, rig);
+	}
+	for (unsigned int level = 0; level < rig->n_levels && !problem; level++)
+		problem = compare_drops(rig, rig->levels[level], in_index, counters[level], &sums);
+	return problem;
+}
+
+const char *rig_check_counters(struct rig *rig)
+{
+	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
+		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++) {
+			struct counter_base counts = flow_counts(rig->flows[table][i].flow);
+			const struct ref_flow *want = &rig->ref.flows[table][i];
+
+			if (counts.packets != want->packets * rig->n_levels ||
+			    counts.bytes != want->bytes * rig->n_levels)
+				return differ("all levels",
+					      "%s\n%llu packets, %llu bytes, expected %llu, %llu",
+					      rig->flows[table][i].text,
+					      (unsigned long long)counts.packets,
+					      (unsigned long long)counts.bytes,
+					      (unsigned long long)want->packets * rig->n_levels,
+					      (unsigned long long)want->bytes * rig->n_levels);
+		}
+	return NULL;
+}
+
+struct rig_stats rig_stats(const struct rig *rig)
+{
+	return rig->stats;
+}

@@ -1,0 +1,858 @@
+#include "tests/unit/rules.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// What the match has shown about the packet.
+enum shown {
+	SHOWN_IPV4 = 1 << 0,
+	SHOWN_IPV6 = 1 << 1,
+	SHOWN_ARP = 1 << 2,
+	SHOWN_TCP = 1 << 3,
+	SHOWN_UDP = 1 << 4,
+	SHOWN_SCTP = 1 << 5,
+	SHOWN_ICMP = 1 << 6,
+	SHOWN_ICMP6 = 1 << 7,
+	SHOWN_SLL = 1 << 8,
+	SHOWN_TLL = 1 << 9,
+	SHOWN_ND = 1 << 10,
+	SHOWN_TAG = 1 << 11,
+	SHOWN_TAG1 = 1 << 12,
+	SHOWN_IP_TYPE = 1 << 13, // an IP Ethernet type, perhaps without a sound header
+};
+
+struct rule {
+	struct random *random;
+	const struct rule_options *options;
+	char *text;
+	size_t length;
+	unsigned int table;
+	unsigned int shown; // enum shown
+	unsigned int max_tags; // at most so many; more than 2: unknown
+	bool unsure; // what the match showed may not be true any more
+	bool broad; // match as little as is needed to prove that the packet has the fields
+};
+
+static void add(struct rule *rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct rule *rule, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(rule->text + rule->length, RULE_SIZE - rule->length, format, args);
+	va_end(args);
+	if (n > 0 && rule->length + (size_t)n < RULE_SIZE)
+		rule->length += (size_t)n;
+}
+
+static unsigned int below(struct rule *rule, unsigned int n)
+{
+	return random_below(rule->random, n);
+}
+
+static bool chance(struct rule *rule, unsigned int percent)
+{
+	return random_chance(rule->random, percent);
+}
+
+#define PICK(rule, array) ((array)[below(rule, sizeof(array) / sizeof(*(array)))])
+
+// --- Values ---
+
+static const char *const macs[] = { "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:01",
+				    "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01" };
+static const char *const mac_matches[] = {
+	"02:00:00:00:00:01",
+	"02:00:00:00:00:02",
+	"02:00:00:00:01:01",
+	"ff:ff:ff:ff:ff:ff",
+	"01:00:5e:00:00:01",
+	"01:00:00:00:00:00/01:00:00:00:00:00",
+	"00:00:00:00:00:00/01:00:00:00:00:00",
+	"02:00:00:00:00:01/ff:ff:ff:ff:00:ff",
+	"00:00:00:00:01:01/00:00:00:00:01:03",
+	"00:00:00:00:00:02/00:00:00:00:01:03",
+};
+static const char *const ipv4s[] = { "10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.1.3" };
+static const char *const ipv4_matches[] = {
+	"10.0.0.1",    "10.0.0.2",    "10.0.1.1",           "10.0.1.3",           "10.0.0.0/8",
+	"10.0.0.0/24", "10.0.1.0/24", "10.0.0.2/255.0.0.3", "10.0.0.3/255.0.0.3", "10.0.0.2/31",
+};
+static const char *const ipv6s[] = { "2001::1", "2001::2", "2001:0:0:1::3", "fe80::1" };
+static const char *const ipv6_matches[] = {
+	"2001::1",   "2001::2",   "2001:0:0:1::3",   "fe80::1",         "2001::/16",
+	"fe80::/16", "2001::/64", "2001:0:0:1::/64", "2001::3/ffff::3", "2001::2/127",
+};
+static const char *const ipv6_prefixes[] = { "2001::/16", "2001::/16", "fe80::/16", "2001::/64" };
+static const unsigned int vids[] = { 0, 1, 10, 100, 4095 };
+static const unsigned int ports[] = { 1, 2, 3, 80, 443, 4097 };
+static const unsigned int toses[] = { 0, 0x10, 0x28, 0xb8 };
+static const unsigned int ttls[] = { 1, 2, 3, 64, 255 };
+
+// --- Matches ---
+
+static void match_ethernet(struct rule *rule)
+{
+	static const char *const names[] = { "dl_src", "dl_dst" };
+
+	add(rule, ",%s=%s", PICK(rule, names), PICK(rule, mac_matches));
+}
+
+static void match_vlan(struct rule *rule)
+{
+	switch (below(rule, 10)) {
+	case 0:
+	case 1:
+		add(rule, ",vlan_tci=0x0000");
+		rule->max_tags = 0;
+		break;
+	case 2:
+		add(rule, ",vlan_tci=0x1000/0x1000");
+		rule->shown |= SHOWN_TAG;
+		break;
+	case 3:
+		add(rule, ",dl_vlan=%u", PICK(rule, vids));
+		rule->shown |= SHOWN_TAG;
+		break;
+	case 4:
+		add(rule, ",dl_vlan_pcp=%u", below(rule, 4));
+		rule->shown |= SHOWN_TAG;
+		break;
+	case 5:
+		add(rule, ",vlan_vid=0x%x/0x%x", 0x1000 | (PICK(rule, vids) & 0xf), 0x1000 | 0xf);
+		rule->shown |= SHOWN_TAG;
+		break;
+	case 6:
+		add(rule, ",vlan_tci=0x%x/0x0fff", PICK(rule, vids));
+		break;
+	case 7:
+		add(rule, ",vlan_tci1=0x1000/0x1000");
+		rule->shown |= SHOWN_TAG | SHOWN_TAG1;
+		break;
+	default:
+		add(rule, ",vlan_tci1=0x0000");
+		rule->max_tags = 1;
+		break;
+	}
+}
+
+static void match_metadata(struct rule *rule)
+{
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",reg0=%u", below(rule, 4));
+		break;
+	case 1:
+		add(rule, ",reg%u=0x%x/0x3", below(rule, 4), below(rule, 4));
+		break;
+	case 2:
+		add(rule, ",xreg1=%u/0x100000001", below(rule, 2));
+		break;
+	case 3:
+		add(rule, ",metadata=0x%x/0x7", below(rule, 8));
+		break;
+	case 4:
+		add(rule, ",reg15=0/0x1");
+		break;
+	default:
+		add(rule, ",xxreg1=0/0x3");
+		break;
+	}
+}
+
+static void match_ip_common(struct rule *rule)
+{
+	static const char *const frags[] = { "no", "yes", "first", "later", "not_later" };
+
+	if (rule->broad)
+		return;
+	if (chance(rule, 10))
+		add(rule, ",nw_tos=%u", PICK(rule, toses));
+	if (chance(rule, 10))
+		add(rule, ",nw_ttl=%u", PICK(rule, ttls));
+	if (chance(rule, 10))
+		add(rule, ",nw_ecn=%u", below(rule, 4));
+	if (chance(rule, 15))
+		add(rule, ",nw_frag=%s", PICK(rule, frags));
+}
+
+// A nonzero port shows that the header is there.
+static void match_ports(struct rule *rule, unsigned int shows)
+{
+	static const char *const names[] = { "tp_src", "tp_dst" };
+
+	switch (rule->broad ? 0 : below(rule, 4)) {
+	case 0:
+		add(rule, ",%s=1/1", PICK(rule, names));
+		break;
+	case 1:
+		if (rule->options->unproven)
+			break;
+		return;
+	case 2:
+		add(rule, ",tp_src=%u,tp_dst=%u", PICK(rule, ports), PICK(rule, ports));
+		break;
+	default:
+		add(rule, ",%s=%u", PICK(rule, names), PICK(rule, ports));
+		break;
+	}
+	rule->shown |= shows;
+}
+
+static void match_tcp_flags(struct rule *rule)
+{
+	static const char *const flags[] = { "+syn", "-fin+ack", "0x002/0x012", "+rst" };
+
+	if (!rule->broad && chance(rule, 20))
+		add(rule, ",tcp_flags=%s", PICK(rule, flags));
+}
+
+// Where a proof is needed, an address from one of these; else any match will do, or none.
+static void match_ipv4_address(struct rule *rule, const char *const names[2], unsigned int shows)
+{
+	if (rule->broad)
+		add(rule, ",%s=10.0.0.0/8", names[below(rule, 2)]);
+	else if (chance(rule, 70))
+		add(rule, ",%s=%s", names[below(rule, 2)], PICK(rule, ipv4_matches));
+	else if (!rule->options->unproven)
+		return;
+	rule->shown |= shows;
+}
+
+static void match_ipv4(struct rule *rule)
+{
+	static const char *const protos[] = { "ip", "tcp", "udp", "sctp", "icmp" };
+	static const char *const names[] = { "nw_src", "nw_dst" };
+	unsigned int proto = below(rule, 5);
+
+	add(rule, ",%s", protos[proto]);
+	rule->shown |= SHOWN_IP_TYPE;
+	match_ipv4_address(rule, names, SHOWN_IPV4);
+	if (proto == 1)
+		match_tcp_flags(rule);
+	if (proto >= 1 && proto <= 3)
+		match_ports(rule, SHOWN_TCP << (proto - 1));
+	if (proto == 4 && chance(rule, 60)) {
+		add(rule, ",icmp_type=8");
+		rule->shown |= SHOWN_ICMP;
+	}
+	match_ip_common(rule);
+}
+
+static void match_nd(struct rule *rule)
+{
+	bool solicit = chance(rule, 50);
+
+	add(rule, ",icmp_type=%u,icmp_code=0", solicit ? 135 : 136);
+	if (!rule->options->unproven)
+		add(rule, ",nd_target=%s", PICK(rule, ipv6_prefixes));
+	rule->shown |= SHOWN_ND;
+	if (rule->options->unproven)
+		rule->shown |= solicit ? SHOWN_SLL : SHOWN_TLL;
+	if (chance(rule, 60)) {
+		add(rule, ",%s=02:00:00:00:00:00/02:00:00:00:00:00", solicit ? "nd_sll" : "nd_tll");
+		rule->shown |= solicit ? SHOWN_SLL : SHOWN_TLL;
+	}
+}
+
+static void match_ipv6_address(struct rule *rule)
+{
+	static const char *const names[] = { "ipv6_src", "ipv6_dst" };
+
+	if (rule->broad)
+		add(rule, ",%s=2001::/16", PICK(rule, names));
+	else if (chance(rule, 70))
+		add(rule, ",%s=%s", PICK(rule, names), PICK(rule, ipv6_matches));
+	else if (!rule->options->unproven)
+		return;
+	rule->shown |= SHOWN_IPV6;
+}
+
+static void match_ipv6(struct rule *rule)
+{
+	static const char *const protos[] = { "ipv6", "tcp6", "udp6", "sctp6", "icmp6" };
+	unsigned int proto = below(rule, 5);
+
+	add(rule, ",%s", protos[proto]);
+	rule->shown |= SHOWN_IP_TYPE;
+	match_ipv6_address(rule);
+	if (!rule->broad && chance(rule, 10))
+		add(rule, ",ipv6_label=%u", below(rule, 3));
+	if (proto == 1)
+		match_tcp_flags(rule);
+	if (proto >= 1 && proto <= 3)
+		match_ports(rule, SHOWN_TCP << (proto - 1));
+	if (proto == 4 && chance(rule, 70)) {
+		match_nd(rule);
+	} else if (proto == 4) {
+		add(rule, ",icmp_type=128");
+		rule->shown |= SHOWN_ICMP6;
+	}
+	match_ip_common(rule);
+}
+
+static void match_arp(struct rule *rule)
+{
+	static const char *const types[] = { "arp", "arp", "rarp" };
+	static const char *const names[] = { "arp_spa", "arp_tpa" };
+	static const char *const hardware[] = { "arp_sha", "arp_tha" };
+
+	add(rule, ",%s", PICK(rule, types));
+	match_ipv4_address(rule, names, SHOWN_ARP);
+	if (rule->broad)
+		return;
+	if (chance(rule, 30))
+		add(rule, ",arp_op=%u", 1 + below(rule, 3));
+	if (chance(rule, 30))
+		add(rule, ",%s=%s", PICK(rule, hardware), PICK(rule, mac_matches));
+}
+
+static void match_protocol(struct rule *rule)
+{
+	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "mpls",
+					      "dl_type=0x8100", "dl_type=0x0600" };
+	unsigned int kind = below(rule, 100);
+
+	if (kind < 45)
+		match_ipv4(rule);
+	else if (kind < 80)
+		match_ipv6(rule);
+	else if (kind < 93)
+		match_arp(rule);
+	else
+		add(rule, ",%s", PICK(rule, others));
+}
+
+static void match(struct rule *rule)
+{
+	rule->broad = chance(rule, 50);
+	if (chance(rule, 8))
+		return;
+	if (chance(rule, 20))
+		add(rule, ",in_port=%u", 1 + below(rule, 4));
+	if (chance(rule, 20))
+		match_metadata(rule);
+	if (chance(rule, 15))
+		match_ethernet(rule);
+	if (chance(rule, 35))
+		match_vlan(rule);
+	if (chance(rule, 65))
+		match_protocol(rule);
+}
+
+// --- Actions ---
+
+static void write_register(struct rule *rule)
+{
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",set_field:%u->reg%u", below(rule, 4), below(rule, 4));
+		break;
+	case 1:
+		add(rule, ",load:%u->NXM_NX_REG%u[%u..%u]", below(rule, 4), below(rule, 4),
+		    below(rule, 2), 3 + below(rule, 20));
+		break;
+	case 2:
+		add(rule, ",set_field:0x%x/0x%x->xreg%u", below(rule, 4), 3u, below(rule, 2));
+		break;
+	case 3:
+		add(rule, ",load:%u->OXM_OF_METADATA[0..2]", below(rule, 8));
+		break;
+	case 4:
+		add(rule, ",set_field:0x%x->xxreg1", below(rule, 4));
+		break;
+	case 5:
+		add(rule, ",load:1->NXM_NX_REG15[]");
+		break;
+	case 6:
+		add(rule, ",load:0x%x->NXM_NX_REG%u[]", below(rule, 8), below(rule, 5));
+		break;
+	default:
+		add(rule, ",set_field:0x%x/0x7->metadata", below(rule, 8));
+		break;
+	}
+}
+
+static void move_register(struct rule *rule)
+{
+	unsigned int from = below(rule, 28), bits = 1 + below(rule, 4);
+
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",move:NXM_NX_REG%u[%u..%u]->NXM_NX_REG%u[0..%u]", below(rule, 4), from,
+		    from + bits - 1, below(rule, 4), bits - 1);
+		break;
+	case 1:
+		add(rule, ",move:NXM_OF_ETH_SRC[0..1]->NXM_NX_REG0[0..1]");
+		break;
+	case 2:
+		add(rule, ",move:NXM_OF_VLAN_TCI[0..11]->NXM_NX_REG1[0..11]");
+		break;
+	case 3:
+		add(rule, ",move:NXM_OF_ETH_DST[]->OXM_OF_PKT_REG1[8..55]");
+		break;
+	case 4:
+		add(rule, ",move:NXM_OF_IN_PORT[]->NXM_NX_REG2[0..15]");
+		break;
+	case 5:
+		add(rule, ",move:OXM_OF_METADATA[0..1]->NXM_NX_REG0[1..2]");
+		break;
+	case 6:
+		add(rule, ",move:NXM_NX_REG0[]->OXM_OF_METADATA[0..31]");
+		break;
+	default:
+		add(rule, ",move:NXM_NX_XXREG0[3..100]->NXM_NX_XXREG1[0..97]");
+		break;
+	}
+}
+
+static void write_ethernet(struct rule *rule)
+{
+	switch (below(rule, 5)) {
+	case 0:
+		add(rule, ",mod_dl_src:%s", PICK(rule, macs));
+		break;
+	case 1:
+		add(rule, ",mod_dl_dst:%s", PICK(rule, macs));
+		break;
+	case 2:
+		add(rule, ",set_field:00:00:00:00:00:05/00:00:00:00:00:07->eth_src");
+		break;
+	case 3:
+		add(rule, ",move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]");
+		break;
+	default:
+		add(rule, ",load:0x%x->NXM_OF_ETH_SRC[4..13]", below(rule, 1024));
+		break;
+	}
+}
+
+// Tags. One more may hide what the match showed.
+static void push(struct rule *rule)
+{
+	if (rule->max_tags > 2)
+		return;
+	add(rule, ",push_vlan:%s", chance(rule, 60) ? "0x8100" : "0x88a8");
+	if (++rule->max_tags > 2)
+		rule->unsure = !rule->options->unproven;
+	rule->shown |= SHOWN_TAG;
+	rule->shown &= ~(unsigned int)SHOWN_TAG1;
+}
+
+static void write_tag(struct rule *rule)
+{
+	switch (below(rule, 8)) {
+	case 0:
+	case 1:
+		push(rule);
+		break;
+	case 2:
+		add(rule, ",%s", chance(rule, 50) ? "pop_vlan" : "strip_vlan");
+		rule->shown &= ~(unsigned int)(SHOWN_TAG | SHOWN_TAG1);
+		break;
+	case 3:
+		add(rule, ",mod_vlan_vid:%u", PICK(rule, vids));
+		if (!rule->max_tags)
+			rule->max_tags = 1;
+		break;
+	case 4:
+		add(rule, ",mod_vlan_pcp:%u", below(rule, 8));
+		if (!rule->max_tags)
+			rule->max_tags = 1;
+		break;
+	case 5:
+		add(rule, ",set_field:0x%x->vlan_tci",
+		    below(rule, 8) << 13 | (chance(rule, 70) ? 0x1000u : 0) | PICK(rule, vids));
+		rule->shown &= ~(unsigned int)(SHOWN_TAG | SHOWN_TAG1);
+		if (!rule->max_tags)
+			rule->max_tags = 1;
+		break;
+	case 6:
+		if (rule->shown & SHOWN_TAG1 && !rule->unsure)
+			add(rule, ",load:%u->vlan_tci1[0..11]", PICK(rule, vids));
+		break;
+	default:
+		if (!(rule->shown & SHOWN_TAG) || rule->unsure)
+			break;
+		if (chance(rule, 50))
+			add(rule, ",set_field:%u->vlan_vid", 4096 | PICK(rule, vids));
+		else
+			add(rule, ",set_field:%u->vlan_pcp", below(rule, 8));
+		break;
+	}
+}
+
+static void write_ip_common(struct rule *rule)
+{
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",mod_nw_tos:%u", PICK(rule, toses) & 0xfc);
+		break;
+	case 1:
+		add(rule, ",mod_nw_ecn:%u", below(rule, 4));
+		break;
+	case 2:
+		add(rule, ",set_field:%u->nw_ttl", PICK(rule, ttls));
+		break;
+	case 3:
+		add(rule, ",set_field:%u->ip_dscp", below(rule, 64));
+		break;
+	case 4:
+		add(rule, ",move:NXM_NX_IP_TTL[]->NXM_NX_REG3[0..7]");
+		break;
+	default:
+		add(rule, ",move:NXM_NX_REG1[0..1]->NXM_NX_IP_ECN[]");
+		break;
+	}
+}
+
+static void write_ipv4(struct rule *rule)
+{
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",mod_nw_src:%s", PICK(rule, ipv4s));
+		break;
+	case 1:
+		add(rule, ",mod_nw_dst:%s", PICK(rule, ipv4s));
+		break;
+	case 2:
+		add(rule, ",set_field:0.0.0.1/0.0.0.3->ip_dst");
+		break;
+	case 3:
+		add(rule, ",move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]");
+		break;
+	case 4:
+		add(rule, ",move:NXM_OF_IP_SRC[0..3]->NXM_NX_REG0[0..3]");
+		break;
+	default:
+		add(rule, ",move:NXM_NX_REG0[0..7]->NXM_OF_IP_DST[0..7]");
+		break;
+	}
+}
+
+static void write_ipv6(struct rule *rule)
+{
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",set_field:%s->ipv6_src", PICK(rule, ipv6s));
+		break;
+	case 1:
+		add(rule, ",set_field:%s->ipv6_dst", PICK(rule, ipv6s));
+		break;
+	case 2:
+		add(rule, ",set_field:::5/::7->ipv6_dst");
+		break;
+	case 3:
+		add(rule, ",set_field:%u->ipv6_label", below(rule, 3));
+		break;
+	case 4:
+		add(rule, ",move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]");
+		break;
+	default:
+		add(rule, ",move:NXM_NX_IPV6_SRC[0..31]->NXM_NX_REG0[]");
+		break;
+	}
+}
+
+static void write_arp(struct rule *rule)
+{
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",set_field:%u->arp_op", 1 + below(rule, 3));
+		break;
+	case 1:
+		add(rule, ",set_field:%s->arp_sha", PICK(rule, macs));
+		break;
+	case 2:
+		add(rule, ",set_field:%s->arp_tpa", PICK(rule, ipv4s));
+		break;
+	case 3:
+		add(rule, ",move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]");
+		break;
+	case 4:
+		add(rule, ",move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]");
+		break;
+	default:
+		add(rule, ",move:NXM_OF_ETH_SRC[]->NXM_NX_ARP_SHA[]");
+		break;
+	}
+}
+
+static void write_ports(struct rule *rule, const char *proto, const char *nxm)
+{
+	switch (below(rule, 4)) {
+	case 0:
+		add(rule, ",set_field:%u->%s_src", PICK(rule, ports), proto);
+		break;
+	case 1:
+		add(rule, ",set_field:%u->%s_dst", PICK(rule, ports), proto);
+		break;
+	case 2:
+		add(rule, ",move:%s_SRC[]->%s_DST[]", nxm, nxm);
+		break;
+	default:
+		add(rule, ",load:%u->%s_DST[0..7]", below(rule, 256), nxm);
+		break;
+	}
+}
+
+static void write_nd(struct rule *rule)
+{
+	if (rule->shown & SHOWN_SLL && chance(rule, 50))
+		add(rule, ",set_field:%s->nd_sll", PICK(rule, macs));
+	else if (rule->shown & SHOWN_TLL && chance(rule, 50))
+		add(rule, ",set_field:%s->nd_tll", PICK(rule, macs));
+	else if (chance(rule, 80))
+		add(rule, ",set_field:%s->nd_target", PICK(rule, ipv6s));
+	else
+		add(rule, ",set_field:%u->nd_reserved", below(rule, 4) << 29);
+}
+
+static void write_icmp(struct rule *rule, unsigned int echo, const char *proto)
+{
+	if (chance(rule, 50))
+		add(rule, ",set_field:%u->%s_type",
+		    chance(rule, 50) ? echo
+		    : echo == 8      ? 0
+				     : 129,
+		    proto);
+	else
+		add(rule, ",set_field:%u->%s_code", below(rule, 3), proto);
+	// Further writes would be to another kind of message.
+	rule->shown &= ~(unsigned int)(SHOWN_ICMP | SHOWN_ICMP6);
+}
+
+static void write_shown(struct rule *rule)
+{
+	unsigned int kinds[16], n = 0, kind;
+
+	for (unsigned int bit = 0; bit <= 10; bit++)
+		if (rule->shown & 1u << bit)
+			kinds[n++] = 1u << bit;
+	if (rule->unsure || !n) {
+		write_ethernet(rule);
+		return;
+	}
+	kind = kinds[below(rule, n)];
+	if (kind & (SHOWN_IPV4 | SHOWN_IPV6) && chance(rule, 30))
+		write_ip_common(rule);
+	else if (kind == SHOWN_IPV4)
+		write_ipv4(rule);
+	else if (kind == SHOWN_IPV6)
+		write_ipv6(rule);
+	else if (kind == SHOWN_ARP)
+		write_arp(rule);
+	else if (kind == SHOWN_TCP)
+		write_ports(rule, "tcp", "NXM_OF_TCP");
+	else if (kind == SHOWN_UDP)
+		write_ports(rule, "udp", "NXM_OF_UDP");
+	else if (kind == SHOWN_SCTP)
+		write_ports(rule, "sctp", "OXM_OF_SCTP");
+	else if (kind == SHOWN_ICMP)
+		write_icmp(rule, 8, "icmp");
+	else if (kind == SHOWN_ICMP6)
+		write_icmp(rule, 128, "icmpv6");
+	else
+		write_nd(rule);
+}
+
+static void output(struct rule *rule)
+{
+	static const char *const reserved[] = { "in_port", "flood", "all", "LOCAL" };
+
+	switch (below(rule, 10)) {
+	case 0:
+		add(rule, ",%s", PICK(rule, reserved));
+		break;
+	case 1:
+		add(rule, ",output(port=%u,max_len=%u)", 1 + below(rule, 6), 14 + below(rule, 60));
+		break;
+	case 2:
+		add(rule, ",output:NXM_NX_REG%u[0..2]", below(rule, 4));
+		break;
+	case 3:
+		add(rule, ",output:%u", 1 + below(rule, 7));
+		break;
+	default:
+		add(rule, ",output:%u", 1 + below(rule, 3));
+		break;
+	}
+}
+
+static unsigned int later_table(struct rule *rule)
+{
+	if (rule->options->loops && chance(rule, 35))
+		return below(rule, RULE_TABLES);
+	return rule->table + 1 + below(rule, RULE_TABLES - rule->table); // may be an empty table
+}
+
+static void resubmit(struct rule *rule)
+{
+	switch (below(rule, 4)) {
+	case 0:
+		add(rule, ",resubmit(%u,%u)", 1 + below(rule, 5), later_table(rule));
+		break;
+	case 1:
+		if (rule->options->loops && chance(rule, 20))
+			add(rule, ",resubmit:%u", 1 + below(rule, 5));
+		break;
+	default:
+		add(rule, ",resubmit(,%u)", later_table(rule));
+		break;
+	}
+	rule->unsure = !rule->options->unproven;
+}
+
+static void action(struct rule *rule)
+{
+	unsigned int kind = below(rule, 100);
+
+	if (kind < 38)
+		output(rule);
+	else if (kind < 50)
+		write_register(rule);
+	else if (kind < 57)
+		move_register(rule);
+	else if (kind < 70)
+		write_shown(rule);
+	else if (kind < 78)
+		write_tag(rule);
+	else if (kind < 84 && rule->shown & SHOWN_IP_TYPE)
+		add(rule, ",dec_ttl");
+	else if (kind < 84)
+		write_ethernet(rule);
+	else if (kind < 96)
+		resubmit(rule);
+	else if (kind < 97)
+		add(rule, ",note:01.02.03");
+	else if (kind < 98)
+		add(rule, ",controller");
+	else
+		write_ethernet(rule);
+}
+
+// Everything that may stand in an action set, then the braces around it.
+static void write_actions(struct rule *rule)
+{
+	size_t start;
+	unsigned int n = 1 + below(rule, 4);
+
+	add(rule, ",write_actions(");
+	start = rule->length;
+	for (unsigned int i = 0; i < n; i++)
+		switch (below(rule, 8)) {
+		case 0:
+			push(rule);
+			break;
+		case 1:
+			add(rule, ",pop_vlan");
+			break;
+		case 2:
+			if (rule->shown & SHOWN_IP_TYPE)
+				add(rule, ",dec_ttl");
+			break;
+		case 3:
+			add(rule, ",set_field:%s->eth_dst", PICK(rule, macs));
+			break;
+		case 4:
+			add(rule, ",mod_vlan_vid:%u", PICK(rule, vids));
+			break;
+		case 5:
+			add(rule, ",set_field:%u->reg%u", below(rule, 4), below(rule, 4));
+			break;
+		default:
+			add(rule, ",output:%u", 1 + below(rule, 4));
+			break;
+		}
+	if (rule->length == start)
+		add(rule, ",output:1");
+	// No comma behind the bracket.
+	memmove(rule->text + start, rule->text + start + 1, rule->length - start);
+	rule->length--;
+	add(rule, ")");
+}
+
+static void instructions(struct rule *rule)
+{
+	if (chance(rule, 5))
+		add(rule, ",clear_actions");
+	if (chance(rule, 12))
+		write_actions(rule);
+	if (chance(rule, 5))
+		add(rule, ",write_metadata:0x%x/0x%x", below(rule, 8), 7u);
+	if (rule->table + 1 < RULE_TABLES && chance(rule, 45))
+		add(rule, ",goto_table:%u",
+		    rule->table + 1 + below(rule, RULE_TABLES - rule->table - 1));
+}
+
+static void actions(struct rule *rule)
+{
+	size_t start;
+	unsigned int n = below(rule, 6);
+
+	add(rule, ",actions=");
+	start = rule->length;
+	for (unsigned int i = 0; i < n; i++)
+		action(rule);
+	if (chance(rule, 3))
+		add(rule, ",exit");
+	else
+		instructions(rule);
+	if (rule->length == start) {
+		add(rule, "drop");
+		return;
+	}
+	memmove(rule->text + start, rule->text + start + 1, rule->length - start);
+	rule->length--;
+}
+
+static void begin(struct rule *rule, struct random *random, const struct rule_options *options,
+		  char *text)
+{
+	memset(rule, 0, sizeof(*rule));
+	rule->random = random;
+	rule->options = options;
+	rule->text = text;
+	rule->max_tags = 3;
+	text[0] = '\0';
+}
+
+void rule_make(struct random *random, const struct rule_options *options, char text[RULE_SIZE])
+{
+	struct rule rule;
+
+	begin(&rule, random, options, text);
+	rule.table = random_chance(random, 35) ? 0 : random_below(random, RULE_TABLES);
+	add(&rule, "table=%u,priority=%u", rule.table, below(&rule, 8));
+	match(&rule);
+	actions(&rule);
+}
+
+void rule_make_write(struct random *random, const struct rule_options *options,
+		     char text[RULE_SIZE])
+{
+	struct rule rule;
+	size_t start;
+
+	begin(&rule, random, options, text);
+	rule.broad = chance(&rule, 80);
+	add(&rule, "table=0,priority=1");
+	if (chance(&rule, 30))
+		match_vlan(&rule);
+	match_protocol(&rule);
+	add(&rule, ",actions=");
+	start = rule.length;
+	while (rule.length == start) {
+		if (rule.shown & 0x7ff && chance(&rule, 70))
+			write_shown(&rule);
+		else if (chance(&rule, 50))
+			write_tag(&rule);
+		else
+			write_ethernet(&rule);
+	}
+	memmove(text + start, text + start + 1, rule.length - start);
+	rule.length--;
+	add(&rule, ",output:2");
+}

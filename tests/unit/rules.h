@@ -1,0 +1,25 @@
+// Random flows as text, over the same small ranges as the packets of packets.h.
+//
+// Fields are written only in flows whose match shows that the packet has them (a value that an
+// absent header could not have), except where `unproven` asks for the opposite.
+#ifndef TESTS_UNIT_RULES_H
+#define TESTS_UNIT_RULES_H
+
+#include "tests/unit/packets.h"
+
+#define RULE_TABLES 4
+#define RULE_SIZE 1024
+
+struct rule_options {
+	bool loops; // resubmits may go backwards
+	bool unproven; // write fields that the packet may lack
+};
+
+// One flow for a random table below RULE_TABLES.
+void rule_make(struct random *random, const struct rule_options *options, char rule[RULE_SIZE]);
+
+// One write of one field (set_field, load, move, mod_*, tags), with the match that it needs.
+void rule_make_write(struct random *random, const struct rule_options *options,
+		     char rule[RULE_SIZE]);
+
+#endif

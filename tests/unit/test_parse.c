@@ -1,0 +1,143 @@
+// The parser of every CPU level against the reference: a million random frames, and frames cut at
+// every length.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "datapath/hot.h"
+#include "tests/unit/eal.h"
+#include "tests/unit/packets.h"
+
+#include <string.h>
+
+#define IN_PORT 7
+
+static const char *const *levels;
+static struct rte_mbuf *mbuf;
+
+static void load(const struct ref_packet *packet)
+{
+	uint8_t *at;
+
+	rte_pktmbuf_reset(mbuf);
+	at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)packet->size);
+	memcpy(at, packet->bytes, packet->size);
+	// Whoever reads on sees something that looks like more packet.
+	memset(at + packet->size, 0x11, 64);
+}
+
+// "core+40": where two keys differ.
+static const char *place(const struct key *a, const struct key *b)
+{
+	static char text[64];
+
+	for (unsigned int i = 0; i < KEY_SIZE; i++)
+		if (a->bytes[i] != b->bytes[i]) {
+			snprintf(text, sizeof(text), "line %u byte %u: %02x, expected %02x",
+				 i / KEY_LINE_SIZE, i % KEY_LINE_SIZE, a->bytes[i], b->bytes[i]);
+			return text;
+		}
+	return NULL;
+}
+
+static void compare(const struct ref_packet *packet)
+{
+	struct key want, got;
+	bool good;
+
+	memset(&want, 0, sizeof(want));
+	want.core.in_port = rte_cpu_to_be_32(IN_PORT);
+	good = ref_parse(packet, &want, NULL);
+	load(packet);
+	for (unsigned int i = 0; levels[i]; i++) {
+		const char *where = NULL;
+
+		hot_select(levels[i], NULL);
+		memset(&got, 0xee, sizeof(got));
+		if (hot->parse_key(mbuf, IN_PORT, &got) != good)
+			where = good ? "refused" : "accepted";
+		else if (good)
+			where = place(&got, &want);
+		if (where)
+			fail_msg("%s: %s\n%s", levels[i], where, packet_hex(packet));
+	}
+}
+
+static void random_frames(void **state)
+{
+	struct random random = { random_seed() };
+	unsigned int n = random_iterations(1000000);
+	struct ref_packet packet;
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++) {
+		if (random_chance(&random, 50))
+			packet_make(&random, &packet);
+		else
+			packet_random(&random, &packet);
+		compare(&packet);
+	}
+}
+
+static void frames_cut_at_every_length(void **state)
+{
+	struct random random = { random_seed() };
+	unsigned int n = random_iterations(2000);
+	struct ref_packet packet;
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++) {
+		packet_make(&random, &packet);
+		for (unsigned int size = packet.size; size > 0; size--) {
+			packet.size = size;
+			compare(&packet);
+		}
+		packet.size = 0;
+		compare(&packet);
+	}
+}
+
+// Noise behind a plausible beginning.
+static void noise(void **state)
+{
+	static const uint16_t types[] = { 0x0800, 0x86dd, 0x0806, 0x8100, 0x88a8, 0x8847, 0x0026 };
+	struct random random = { random_seed() };
+	unsigned int n = random_iterations(200000);
+	struct ref_packet packet;
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++) {
+		packet.size = random_below(&random, 120);
+		for (unsigned int byte = 0; byte < packet.size; byte++)
+			packet.bytes[byte] = (uint8_t)random_next(&random);
+		ref_put16(packet.bytes + 12, types[random_below(&random, 7)]);
+		if (random_chance(&random, 80))
+			packet.bytes[14] = 0x45;
+		if (random_chance(&random, 80))
+			packet.bytes[16] = packet.bytes[18] = 0;
+		compare(&packet);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_frames),
+		cmocka_unit_test(frames_cut_at_every_length),
+		cmocka_unit_test(noise),
+	};
+	int failed;
+
+	test_eal_init(1023);
+	levels = test_hot_levels();
+	mbuf = rte_pktmbuf_alloc(packet_pool());
+	if (!mbuf)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rte_pktmbuf_free(mbuf);
+	test_eal_end();
+	return failed;
+}

@@ -11,9 +11,9 @@
 #define ERROR_MESSAGE_SIZE 1024
 
 struct error {
-	int code;    // positive errno, 0 while there is no error
-	int line;    // 1-based line in the user's text, 0 if it has none
-	int column;  // 1-based column in the user's text, 0 if unknown
+	int code; // positive errno, 0 while there is no error
+	int line; // 1-based line in the user's text, 0 if it has none
+	int column; // 1-based column in the user's text, 0 if unknown
 	char message[ERROR_MESSAGE_SIZE];
 };
 

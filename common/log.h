@@ -26,8 +26,7 @@ enum log_level log_get_level(void);
 // "error", "warning", "info" or "debug" to a level; -1 if it is none of them.
 int log_level_parse(const char *name);
 
-void log_write(enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Has the call site that owns `state` been silent for five seconds? Counts those held back.
 struct log_limit {

@@ -97,8 +97,7 @@ static struct forwarding *forwarding_create(const char *name)
 	forwarding->name = name;
 	forwarding->index = index;
 	forwarding->lines = 1 << KEY_LINE_CORE;
-	forwarding->mac_table =
-		mac_table_create(MAC_TABLE_DEFAULT_SIZE, MAC_TABLE_DEFAULT_AGING_S);
+	forwarding->mac_table = mac_table_create(MAC_TABLE_DEFAULT_SIZE, MAC_TABLE_DEFAULT_AGING_S);
 	if (!forwarding->mac_table) {
 		free(forwarding);
 		return NULL;
@@ -124,8 +123,8 @@ static void forwarding_destroy(struct forwarding *forwarding)
 static int add_normal_flow(struct bridge *bridge, struct error *error)
 {
 	struct flow_mod mod = { .command = FLOW_ADD };
-	int status = flow_text_parse("priority=0,actions=NORMAL", FLOW_TEXT_ADD, NULL, &mod.text,
-				     error);
+	int status =
+		flow_text_parse("priority=0,actions=NORMAL", FLOW_TEXT_ADD, NULL, &mod.text, error);
 
 	if (status < 0)
 		return status;
@@ -156,8 +155,9 @@ struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure
 	uint32_t ofport;
 
 	if (!*name || strlen(name) >= sizeof(bridge->name)) {
-		error_set(error, EINVAL, "'%s' cannot be a bridge's name: it needs 1 to %zu characters",
-			  name, sizeof(bridge->name) - 1);
+		error_set(error, EINVAL,
+			  "'%s' cannot be a bridge's name: it needs 1 to %zu characters", name,
+			  sizeof(bridge->name) - 1);
 		return NULL;
 	}
 	if (bridge_find(name)) {

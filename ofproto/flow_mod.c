@@ -1,9 +1,9 @@
 #include "ofproto/flow_mod.h"
 
 #include "common/clock.h"
+#include "common/counters.h"
 #include "common/error.h"
 #include "common/rcu.h"
-#include "common/counters.h"
 #include "datapath/datapath.h"
 #include "ofproto/bridge_internal.h"
 
@@ -24,7 +24,7 @@ static int check_goto(const struct flow_text *text, struct error *error)
 {
 	if (!text->program)
 		return 0;
-	program_for_each_op(op, text->program) {
+	program_for_each_op (op, text->program) {
 		const struct op_goto_table *jump = (const struct op_goto_table *)op;
 
 		if (op->code != OP_GOTO_TABLE)
@@ -181,7 +181,6 @@ static void modify_flow(struct bridge *bridge, struct flow *flow, const struct f
 	if (observer.modified)
 		observer.modified(observer.context, bridge, flow);
 }
-
 
 static int apply_add(struct bridge *bridge, struct flow_mod *mod)
 {

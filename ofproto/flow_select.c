@@ -81,8 +81,8 @@ static int select_in_table(const struct table *table, const struct flow_text *te
 	if (strict) {
 		struct flow *flow = table_find(table, &text->match, text->priority);
 
-		return flow && is_selected(flow, text, &pattern) ? selection_add(selection, flow) :
-								   0;
+		return flow && is_selected(flow, text, &pattern) ? selection_add(selection, flow)
+								 : 0;
 	}
 	for (struct flow *flow = table_first(table); flow; flow = table_next(table, flow))
 		if (is_selected(flow, text, &pattern) && selection_add(selection, flow) < 0)

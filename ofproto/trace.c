@@ -126,9 +126,8 @@ static struct forwarding_port *find_in_port(struct bridge *bridge, const struct 
 					    struct error *error)
 {
 	const uint32_t number = rte_be_to_cpu_32(match->value.core.in_port);
-	const struct bridge_port *port = match->mask.core.in_port ?
-						 bridge_port_by_number(bridge, number) :
-						 NULL;
+	const struct bridge_port *port =
+		match->mask.core.in_port ? bridge_port_by_number(bridge, number) : NULL;
 	struct forwarding_port *found =
 		port ? forwarding_port(bridge_forwarding(bridge), number) : NULL;
 
@@ -224,15 +223,14 @@ int trace_run(struct bridge *bridge, const char *flow_text, const uint8_t *packe
 	port = find_in_port(bridge, &text.match, error);
 	if (port)
 		mbuf = make_packet(&text.match, packet, size, error);
-	status = mbuf ? run(bridge, &text.match, port, mbuf, &collector, error) :
-			-(error && error->code ? error->code : EINVAL);
+	status = mbuf ? run(bridge, &text.match, port, mbuf, &collector, error)
+		      : -(error && error->code ? error->code : EINVAL);
 	if (status < 0) {
 		flow_text_release(&text);
 		goto fail;
 	}
 	object = json_pack("{s:s, s:o, s:o, s:o}", "bridge", bridge_name(bridge), "steps",
-			   collector.steps, "outcome", collector.outcome, "drops",
-			   collector.drops);
+			   collector.steps, "outcome", collector.outcome, "drops", collector.drops);
 	set_key(object, "flow", &text.match.value, names);
 	flow_text_release(&text);
 	if (collector.n_steps > TRACE_MAX_STEPS)

@@ -131,7 +131,7 @@ guest_build_base() {
 	mkdir -p "$work"/{bin,dev,etc,proc,sys,tmp}
 	cp "$linux/bin/busybox" "$work/bin/" && cp "$guest_here/guest-init" "$work/init" &&
 		for applet in $("$linux/bin/busybox" --list); do
-			ln -sf busybox "$work/bin/$applet"
+			[[ $applet == busybox ]] || ln -s busybox "$work/bin/$applet"
 		done &&
 		guest_copy_programs "$work" iperf3 &&
 		guest_copy_modules "$work" "$work/etc/modules.base" virtio_ring virtio \
@@ -265,10 +265,10 @@ guest_start() {
 		"${network[@]}" "$@" </dev/null >"$dir/qemu.log" 2>&1 &
 	echo $! >"$dir/pid"
 
-	# So that the switch can be told to connect as soon as this returns.
+	# When this returns the switch can connect. QEMU opens its serial ports only after that.
+	[[ ${GUEST_MODE:-server} == server && ${sockets[0]:-} ]] || return 0
 	for ((index = 0; index < 100; index++)); do
-		[[ -S $dir/exec.sock && (${GUEST_MODE:-server} != server || -S ${sockets[0]:-$dir/exec.sock}) ]] &&
-			return 0
+		[[ ! -S ${sockets[-1]} ]] || return 0
 		guest_pid "$name" >/dev/null || ((index < 10)) || break
 		sleep 0.05
 	done
@@ -279,7 +279,7 @@ guest_wait() {
 	local name=$1 deadline=$((SECONDS + ${2:-60})) dir=$GUEST_RUN_DIR/$1
 	until grep -qs 'guest: ready' "$dir/console.log"; do
 		if ! guest_pid "$name" >/dev/null; then
-			guest_fail "$name ended: $(tail -n 3 "$dir/qemu.log" "$dir/console.log")"
+			guest_fail "$name ended: $(tail -n 12 "$dir/qemu.log" "$dir/console.log")"
 			return 1
 		elif ((SECONDS >= deadline)); then
 			guest_fail "$name is not up after ${2:-60} s; see $dir/console.log"
@@ -305,6 +305,7 @@ guest_exec() (
 	pid=$channel_PID
 	# Bash closes the coprocess' own descriptors as soon as it ends.
 	exec {from}<&"${channel[0]}" {to}>&"${channel[1]}"
+	trap '' PIPE
 	trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null' EXIT
 	printf '%s %s %s\n' "$id" "$limit" "$(printf '%s' "$*" | base64 -w 0)" >&"$to"
 

@@ -21,8 +21,11 @@ endif
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
+# Sanitized objects live apart; a second make that inherits BUILD does not go down once more.
 ifneq ($(SANITIZE),)
-BUILD := $(BUILD)/sanitize
+ifeq ($(filter %/sanitize,$(BUILD)),)
+override BUILD := $(BUILD)/sanitize
+endif
 endif
 
 # The straight line of folders: each may include those before it (tests/lint/layers.awk).
@@ -32,7 +35,7 @@ DAEMON_PACKAGES := libdpdk libevent libevent_pthreads jansson sqlite3 libnl-rout
 CLIENT_PACKAGES := jansson
 
 # DPDK's headers ask for the machine they were built for: our own level comes last and wins.
-DPDK_CFLAGS := $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-march=[^ ]*//; s/-include rte_config.h/-include rte_config.h/')
+DPDK_CFLAGS := $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-march=[^ ]*//')
 PACKAGE_CFLAGS := $(DPDK_CFLAGS) $(shell pkg-config --cflags $(filter-out libdpdk,$(DAEMON_PACKAGES)) 2>/dev/null)
 DAEMON_LIBS = $(shell pkg-config --libs $(DAEMON_PACKAGES)) -lpthread -lm
 CLIENT_LIBS = $(shell pkg-config --libs $(CLIENT_PACKAGES))
@@ -80,7 +83,7 @@ hot_object = $(patsubst %.c,$(BUILD)/hot/$(2)/%.o,$(1))
 LIBRARY := $(BUILD)/libvswitch.a
 HOT_OBJECTS := $(if $(HOT_SOURCES),$(foreach l,$(HOT_LEVELS),$(BUILD)/hot/$(l).o))
 
-.PHONY: all clean install uninstall test demo lint bench unit system vm deps-build deps-demo deps-test
+.PHONY: all clean install uninstall test demo lint bench unit system vm
 
 all: $(BUILD)/vswitchd $(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash
 
@@ -138,9 +141,6 @@ unit-programs: $(UNIT_PROGRAMS)
 .PHONY: unit-programs
 .SECONDARY: $(call object,$(UNIT_SOURCES) $(UNIT_SHARED))
 
-# What is missing is installed first; with nothing missing this takes no time.
-deps-%:
-	@scripts/install-deps.sh $*
 
 unit: unit-programs
 	@tests/run.sh unit
@@ -151,12 +151,15 @@ vm: all
 lint:
 	@tests/run.sh lint
 
-# The README's two commands. Dependencies come first, then a second make that sees them.
-demo: deps-build deps-demo
+# The README's two commands. What is missing is installed first (with nothing missing that takes no
+# time), then a second make sees it.
+demo:
+	@scripts/install-deps.sh build demo
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@demo/demo.sh
 
-test: deps-build deps-demo deps-test
+test:
+	@scripts/install-deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
 	@tests/run.sh lint unit system vm
 
@@ -180,5 +183,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/hot $(BUILD)/tests $(LIBRARY) $(BUILD)/vswitchd \
 		$(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash $(BUILD)/sanitize
+
+export BUILD
 
 -include $(shell find $(BUILD)/obj $(BUILD)/hot -name '*.d' 2>/dev/null)

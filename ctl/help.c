@@ -45,6 +45,7 @@ static void add_wrapped(struct text *text, const char *words, size_t indent, siz
 		size_t n = strcspn(words, " ");
 
 		if (column + n > WIDTH && column > indent) {
+			text_chomp(text, " ");
 			text_addf(text, "\n%*s", (int)indent, "");
 			column = indent;
 		}

@@ -1,6 +1,7 @@
 #include "common/error.h"
 #include "datapath/hot.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 
@@ -8,11 +9,20 @@ extern const struct hot hot_x86_64_v2, hot_x86_64_v3, hot_x86_64_v4;
 
 const struct hot *hot = &hot_x86_64_v2;
 
+// clang 14 does not know these two by name.
+static bool cpu_has_lzcnt_and_movbe(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT &&
+	       __get_cpuid(1, &a, &b, &c, &d) && c & bit_MOVBE;
+}
+
 static bool cpu_has_v3(void)
 {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
 	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
-	       __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("movbe");
+	       cpu_has_lzcnt_and_movbe();
 }
 
 static bool cpu_has_v4(void)

@@ -88,8 +88,12 @@ static int start_eal(const struct datapath_options *options, unsigned int mib, s
 	} else {
 		args[n++] = (char *)"--no-huge";
 	}
-	if (!options->dpdk_args || !strstr(options->dpdk_args, "-a"))
-		args[n++] = (char *)"--no-pci";
+	// No device is ours before a port names it: an address that no device has allows none, and
+	// ports add theirs.
+	if (!options->dpdk_args || !strstr(options->dpdk_args, "-a")) {
+		args[n++] = (char *)"-a";
+		args[n++] = (char *)"ffff:ff:1f.7";
+	}
 	extra = options->dpdk_args ? strdup(options->dpdk_args) : NULL;
 	for (word = extra ? strtok_r(extra, " ", &state) : NULL; word;
 	     word = strtok_r(NULL, " ", &state)) {

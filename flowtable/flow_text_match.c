@@ -111,6 +111,15 @@ static void format_tos(struct match *left, struct text *text)
 	}
 }
 
+// Is anything of the field's bytes still to be said? Most fields are not, and are soon passed over.
+static bool is_left(const struct match *left, const struct field *field)
+{
+	for (unsigned int i = 0; i < field->size; i++)
+		if (left->mask.bytes[field->offset + i])
+			return true;
+	return false;
+}
+
 void match_format(const struct match *match, const struct port_names *ports, struct text *text)
 {
 	size_t start = text->length;
@@ -124,7 +133,7 @@ void match_format(const struct match *match, const struct port_names *ports, str
 
 		if (id == FIELD_REG0)
 			format_keyword(&left, text);
-		if (!match_has_prerequisite(match, field))
+		if (!is_left(&left, field) || !match_has_prerequisite(match, field))
 			continue;
 		if (field->format == FORMAT_VLAN_TCI) {
 			format_vlan(&left, field->id, text);

@@ -22,7 +22,7 @@
 #
 # Settings, as variables (each may differ from guest to guest):
 #   GUEST_BUILD_DIR   build/guest of this repository
-#   GUEST_RUN_DIR     one folder per guest: pid, exec.sock, console.log (kernel), qemu.log
+#   GUEST_RUN_DIR     one folder per guest: pid, exec.in and exec.out, console.log (kernel), qemu.log
 #   GUEST_MODE        server: QEMU listens on SOCKET and the switch connects (default);
 #                     client: QEMU connects, and again after 1 s when the switch went away
 #   GUEST_MEMORY      MiB (256)            GUEST_CPUS     number of CPUs (1)
@@ -194,7 +194,7 @@ guest_try_kvm() {
 
 guest_build() {
 	local program base result
-	for program in qemu-system-x86_64 apt-get dpkg-deb depmod modprobe cpio gzip flock socat iperf3; do
+	for program in qemu-system-x86_64 apt-get dpkg-deb depmod modprobe cpio gzip flock iperf3; do
 		type -P "$program" >/dev/null ||
 			guest_fail "$program is missing (scripts/install-deps.sh demo)" || return 1
 	done
@@ -234,7 +234,8 @@ guest_start() {
 	[[ $accel != kvm ]] || cpu=host
 
 	mkdir -p "$dir" || return 1
-	rm -f "$dir"/{pid,exec.sock,console.log,qemu.log,initrd}
+	rm -f "$dir"/{pid,exec.in,exec.out,console.log,qemu.log,initrd}
+	mkfifo "$dir/exec.in" "$dir/exec.out"
 	ln -s "$base" "$dir/initrd"
 	[[ ! $extra ]] || { rm "$dir/initrd" && cat "$base" "$extra" >"$dir/initrd"; } || return 1
 
@@ -259,13 +260,13 @@ guest_start() {
 		-m "${GUEST_MEMORY:-256}" -smp "${GUEST_CPUS:-1}" -nodefaults -no-user-config \
 		-display none -no-reboot -machine pc,memory-backend=memory \
 		-object "memory-backend-memfd,id=memory,size=${GUEST_MEMORY:-256}M,share=on" \
-		-serial "file:$dir/console.log" -serial "unix:$dir/exec.sock,server=on,wait=off" \
+		-serial "file:$dir/console.log" -chardev "pipe,id=exec,path=$dir/exec" -serial chardev:exec \
 		-kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* -initrd "$dir/initrd" \
 		-append "console=ttyS0 quiet panic=-1 vsw.name=$name vsw.ip=$ip ${GUEST_APPEND:-}" \
 		"${network[@]}" "$@" </dev/null >"$dir/qemu.log" 2>&1 &
 	echo $! >"$dir/pid"
 
-	# When this returns the switch can connect. QEMU opens its serial ports only after that.
+	# When this returns the switch can connect.
 	[[ ${GUEST_MODE:-server} == server && ${sockets[0]:-} ]] || return 0
 	for ((index = 0; index < 100; index++)); do
 		[[ ! -S ${sockets[-1]} ]] || return 0
@@ -290,28 +291,26 @@ guest_wait() {
 }
 
 # The command goes as one line to the second serial port, see the end of guest-init; what comes back
-# between the two marks is its output. Several callers take turns.
+# between the two marks is its output. The port ends in two FIFOs that QEMU holds open, so nothing
+# is lost between callers, as it is with a socket that they connect to in turn.
 guest_exec() (
 	set +e
 	name=$1 dir=$GUEST_RUN_DIR/$1 limit=${GUEST_TIMEOUT:-30} id=$BASHPID-$RANDOM
 	started="" newline="" status=""
 	shift
 	guest_pid "$name" >/dev/null || guest_fail "$name is not running" || exit 125
-	exec 9>"$dir/exec.lock"
-	flock -w $((limit + 10)) 9 || guest_fail "$name is busy" || exit 125
-
-	coproc channel { exec socat - "UNIX-CONNECT:$dir/exec.sock" 2>/dev/null 9>&-; }
-	# shellcheck disable=SC2154
-	pid=$channel_PID
-	# Bash closes the coprocess' own descriptors as soon as it ends.
-	exec {from}<&"${channel[0]}" {to}>&"${channel[1]}"
-	trap '' PIPE
-	trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null' EXIT
+	exec {lock}>"$dir/exec.lock"
+	flock -w $((limit + 10)) "$lock" || guest_fail "$name is busy" || exit 125
+	# Opened for both, because a FIFO that is opened for one waits for the other side.
+	exec {to}<>"$dir/exec.in" {from}<>"$dir/exec.out"
 	printf '%s %s %s\n' "$id" "$limit" "$(printf '%s' "$*" | base64 -w 0)" >&"$to"
 
 	# The guest ends the command itself; the host's patience only covers a guest that hangs.
 	began=$SECONDS
-	while IFS= read -r -t $((began + limit + 10 - SECONDS)) -u "$from" line; do
+	while
+		patience=$((began + limit + 10 - SECONDS))
+		((patience > 0)) && IFS= read -r -t $patience -u "$from" line
+	do
 		case $line in
 		"<<$id begin>>") started=1 ;;
 		"<<$id end "*)
@@ -372,7 +371,7 @@ guest_stop() {
 			kill -KILL "$pid"
 			guest_reap "$pid"
 		fi
-		rm -f "$GUEST_RUN_DIR/$name"/{pid,exec.sock,initrd}
+		rm -f "$GUEST_RUN_DIR/$name"/{pid,exec.in,exec.out,initrd}
 	done
 }
 

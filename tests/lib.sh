@@ -183,7 +183,7 @@ lib_finish() {
 lib_start() { # NAME
 	local program
 	((EUID == 0)) || skip "this test needs root"
-	for program in ip jq iperf3 ping; do
+	for program in ip jq iperf3 ping socat; do
 		command -v "$program" >/dev/null ||
 			skip "$program is missing (scripts/install-deps.sh test)"
 	done

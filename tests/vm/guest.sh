@@ -136,8 +136,8 @@ guest_build_base() {
 		guest_copy_programs "$work" iperf3 &&
 		guest_copy_modules "$work" "$work/etc/modules.base" virtio_ring virtio \
 			virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover \
-			net_failover virtio_net &&
-		rm -f "$GUEST_BUILD_DIR"/base-* && guest_pack "$work" "$file"
+			net_failover virtio_net virtio_console &&
+		rm -f "$GUEST_BUILD_DIR"/{base,extra}-* && guest_pack "$work" "$file"
 	local result=$?
 	rm -rf "$work"
 	return $result
@@ -175,8 +175,10 @@ guest_try_kvm() {
 	[[ -r /dev/kvm && -w /dev/kvm ]] || { echo tcg && return; }
 	work=$(mktemp -d "$GUEST_BUILD_DIR/kvm.XXXXXX") || return 1
 	qemu-system-x86_64 -accel kvm -cpu host -m 128 -nodefaults -display none -no-reboot \
-		-serial "file:$work/console" -serial null -kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* \
-		-initrd "$base" -append "console=ttyS0 quiet panic=-1" >"$work/log" 2>&1 &
+		-serial "file:$work/console" -chardev null,id=exec \
+		-device virtio-serial-pci,vectors=0 -device virtserialport,chardev=exec \
+		-kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* -initrd "$base" \
+		-append "console=ttyS0 quiet panic=-1" >"$work/log" 2>&1 &
 	pid=$!
 	for ((tries = 0; tries < 60; tries++)); do
 		if grep -qs 'guest: ready' "$work/console"; then
@@ -222,7 +224,7 @@ guest_pid() {
 guest_start() {
 	(($# >= 4)) || guest_fail "usage: guest_start NAME SOCKET MAC IP [QEMU ARGUMENT...]" || return 2
 	local name=$1 ip=$4 dir=$GUEST_RUN_DIR/$1 index base extra mode queues=${GUEST_QUEUES:-1}
-	local accel cpu=max
+	local accel cpu=max listens=""
 	local -a sockets macs network=()
 	IFS=, read -ra sockets <<<"$2"
 	IFS=, read -ra macs <<<"$3"
@@ -240,7 +242,11 @@ guest_start() {
 	[[ ! $extra ]] || { rm "$dir/initrd" && cat "$base" "$extra" >"$dir/initrd"; } || return 1
 
 	case ${GUEST_MODE:-server} in
-	server) mode=server=on,wait=off ;;
+	server)
+		mode=server=on,wait=off
+		# What a killed QEMU left behind would look like the new one's.
+		for listens in "${sockets[@]}"; do [[ ! -S $listens ]] || rm "$listens"; done
+		;;
 	client) mode=reconnect=1 ;;
 	*) guest_fail "GUEST_MODE is $GUEST_MODE, neither server nor client" || return 2 ;;
 	esac
@@ -260,17 +266,17 @@ guest_start() {
 		-m "${GUEST_MEMORY:-256}" -smp "${GUEST_CPUS:-1}" -nodefaults -no-user-config \
 		-display none -no-reboot -machine pc,memory-backend=memory \
 		-object "memory-backend-memfd,id=memory,size=${GUEST_MEMORY:-256}M,share=on" \
-		-serial "file:$dir/console.log" -chardev "pipe,id=exec,path=$dir/exec" -serial chardev:exec \
+		-serial "file:$dir/console.log" -chardev "pipe,id=exec,path=$dir/exec" -device virtio-serial-pci,vectors=0,max_ports=2 \
+		-device virtserialport,chardev=exec \
 		-kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* -initrd "$dir/initrd" \
 		-append "console=ttyS0 quiet panic=-1 vsw.name=$name vsw.ip=$ip ${GUEST_APPEND:-}" \
 		"${network[@]}" "$@" </dev/null >"$dir/qemu.log" 2>&1 &
 	echo $! >"$dir/pid"
 
-	# When this returns the switch can connect.
-	[[ ${GUEST_MODE:-server} == server && ${sockets[0]:-} ]] || return 0
+	# When this returns QEMU runs, and the switch can connect.
 	for ((index = 0; index < 100; index++)); do
-		[[ ! -S ${sockets[-1]} ]] || return 0
-		guest_pid "$name" >/dev/null || ((index < 10)) || break
+		guest_pid "$name" >/dev/null && [[ ! $listens || -S $listens ]] && return 0
+		kill -0 "$!" 2>/dev/null || break
 		sleep 0.05
 	done
 	guest_fail "$name does not start: $(tail -n 3 "$dir/qemu.log")"
@@ -290,9 +296,9 @@ guest_wait() {
 	done
 }
 
-# The command goes as one line to the second serial port, see the end of guest-init; what comes back
+# The command goes as one line to a virtio serial port, see the end of guest-init; what comes back
 # between the two marks is its output. The port ends in two FIFOs that QEMU holds open, so nothing
-# is lost between callers, as it is with a socket that they connect to in turn.
+# is lost between one caller and the next. (An emulated UART does lose interrupts now and then.)
 guest_exec() (
 	set +e
 	name=$1 dir=$GUEST_RUN_DIR/$1 limit=${GUEST_TIMEOUT:-30} id=$BASHPID-$RANDOM

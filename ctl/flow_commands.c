@@ -13,47 +13,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A list of changes is applied whole up to this many flows, each of which takes 2 KiB while it is
-// under way. Longer lists are parsed to the end first, then parsed again and applied in parts.
-#define BATCH_SIZE 32768
+// Lines of a long file that are read between two looks at the rest of the world.
+#define RELAX_EVERY 4096
 
+// A list of changes is checked whole before the first is made.
 struct flow_list {
 	struct bridge *bridge;
-	struct flow_mod *mods;
+	struct flow_change *changes;
 	int *lines; // of each change, in the user's text
 	unsigned int n;
 	unsigned int size;
 };
 
-static void list_release(struct flow_list *list)
+static void change_free(struct flow_change *change)
 {
-	for (unsigned int i = 0; i < list->n; i++)
-		flow_text_release(&list->mods[i].text);
-	list->n = 0;
+	flow_free(change->flow);
+	if (change->mod)
+		flow_text_release(&change->mod->text);
+	free(change->mod);
 }
 
 static void list_free(struct flow_list *list)
 {
-	list_release(list);
-	free(list->mods);
+	for (unsigned int i = 0; i < list->n; i++)
+		change_free(&list->changes[i]);
+	free(list->changes);
 	free(list->lines);
 }
 
 static int list_reserve(struct flow_list *list, struct error *error)
 {
 	unsigned int size = list->size ? list->size * 2 : 16;
-	struct flow_mod *mods;
+	struct flow_change *changes;
 	int *lines;
 
 	if (list->n < list->size)
 		return 0;
-	mods = realloc(list->mods, size * sizeof(*mods));
-	if (mods)
-		list->mods = mods;
+	changes = realloc(list->changes, size * sizeof(*changes));
+	if (changes)
+		list->changes = changes;
 	lines = realloc(list->lines, size * sizeof(*lines));
 	if (lines)
 		list->lines = lines;
-	if (!mods || !lines)
+	if (!changes || !lines)
 		return error_set(error, ENOMEM, "out of memory");
 	list->size = size;
 	return 0;
@@ -71,27 +73,47 @@ static const struct {
 	{ "delete_strict", FLOW_DELETE_STRICT, FLOW_TEXT_DELETE },
 };
 
+// A flow to add is made at once, other changes keep their text.
+static int change_make(struct flow_change *change, enum flow_mod_command command,
+		       struct flow_text *text, struct error *error)
+{
+	*change = (struct flow_change){ 0 };
+	if (command == FLOW_ADD) {
+		change->flow = flow_create(text);
+		flow_text_release(text);
+	} else {
+		change->mod = malloc(sizeof(*change->mod));
+		if (change->mod)
+			*change->mod = (struct flow_mod){ .command = command, .text = *text };
+		else
+			flow_text_release(text);
+	}
+	if (!change->flow && !change->mod)
+		return error_set(error, ENOMEM, "out of memory");
+	return 0;
+}
+
 // Parse one change and append it.
-static int list_add(struct flow_list *list, const char *text, enum flow_mod_command command,
+static int list_add(struct flow_list *list, const char *string, enum flow_mod_command command,
 		    enum flow_text_usage usage, int line, struct error *error)
 {
-	struct flow_mod *mod;
+	struct flow_text text;
 	int result = list_reserve(list, error);
 
 	if (result)
 		return result;
-	mod = &list->mods[list->n];
-	mod->command = command;
-	result = flow_text_parse(text, usage, bridge_port_names(list->bridge), &mod->text, error);
+	result = flow_text_parse(string, usage, bridge_port_names(list->bridge), &text, error);
 	if (result) {
 		error->line = line;
 		return result;
 	}
 	// Without a table, deleting means all of them (OpenFlow 1.3.5 section 6.4).
-	if (!mod->text.has_table && command == FLOW_DELETE)
-		mod->text.table_id = 255;
-	list->lines[list->n++] = line;
-	return 0;
+	if (!text.has_table && command == FLOW_DELETE)
+		text.table_id = 255;
+	result = change_make(&list->changes[list->n], command, &text, error);
+	if (!result)
+		list->lines[list->n++] = line;
+	return result;
 }
 
 // A line of a file may begin with what to do.
@@ -121,77 +143,67 @@ static int list_apply(struct flow_list *list, struct error *error)
 
 	error_clear(error);
 	if (list->n)
-		result = flow_mod_apply(list->bridge, list->mods, list->n, error);
+		result = flow_mod_apply_list(list->bridge, list->changes, list->n, bridges_tick,
+					     error);
 	if (result && error->line > 0 && (unsigned int)error->line <= list->n)
 		error->line = list->lines[error->line - 1];
-	list_release(list);
 	return result;
 }
 
-// Cut the text into lines, without comments and blanks around them, and call list_add_line().
-// `apply`: apply whenever a batch is full; else only parse.
-static int read_lines(struct flow_list *list, char *text, bool apply, struct error *error)
+// One line of `length` bytes, without comments and blanks around it.
+static int read_line(struct flow_list *list, char *text, size_t length, int line,
+		     struct error *error)
 {
-	int line = 0;
+	const char *comment = memchr(text, '#', length);
+	size_t lead = 0, end = comment ? (size_t)(comment - text) : length;
+	char cut;
+	int result;
+
+	while (lead < end && isspace((unsigned char)text[lead]))
+		lead++;
+	while (end > lead && isspace((unsigned char)text[end - 1]))
+		end--;
+	if (end == lead)
+		return 0;
+	cut = text[end];
+	text[end] = '\0';
+	result = list_add_line(list, text + lead, line, error);
+	text[end] = cut;
+	if (result && error->column)
+		error->column += (int)lead;
+	return result;
+}
+
+// Read the whole text before anything is changed.
+static int read_lines(struct flow_list *list, char *text, struct error *error)
+{
 	int result = 0;
 
-	while (!result && *text) {
-		size_t length = strcspn(text, "\n");
-		char saved = text[length];
-		size_t lead, end;
+	for (int line = 1; !result && *text; line++) {
+		const char *newline = strchr(text, '\n');
+		size_t length = newline ? (size_t)(newline - text) : strlen(text);
 
-		line++;
-		text[length] = '\0';
-		lead = strspn(text, " \t\r");
-		end = lead + strcspn(text + lead, "#");
-		while (end > lead && isspace((unsigned char)text[end - 1]))
-			end--;
-		if (end > lead) {
-			char cut = text[end];
-
-			text[end] = '\0';
-			result = list_add_line(list, text + lead, line, error);
-			text[end] = cut;
-			if (result && error->column)
-				error->column += (int)lead;
-		}
-		text[length] = saved;
-		text += length + (saved ? 1 : 0);
-		if (!result && list->n == BATCH_SIZE && !apply)
-			list_release(list);
-		else if (!result && list->n == BATCH_SIZE)
-			result = list_apply(list, error);
+		result = read_line(list, text, length, line, error);
+		text += length + (newline ? 1 : 0);
+		if (line % RELAX_EVERY == 0)
+			bridges_tick();
 	}
-	if (!result && apply)
-		result = list_apply(list, error);
 	return result;
-}
-
-static size_t count_lines(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n + 1;
 }
 
 static int apply_file(struct bridge *bridge, const char *text, struct error *error)
 {
 	struct flow_list list = { .bridge = bridge };
 	char *copy = strdup(text);
-	int result = 0;
+	int result;
 
 	if (!copy)
 		return error_set(error, ENOMEM, "out of memory");
-	// Nothing may be in force yet when a mistake is found.
-	if (count_lines(text) > BATCH_SIZE)
-		result = read_lines(&list, copy, false, error);
-	list_release(&list);
-	if (!result)
-		result = read_lines(&list, copy, true, error);
-	list_free(&list);
+	result = read_lines(&list, copy, error);
 	free(copy);
+	if (!result)
+		result = list_apply(&list, error);
+	list_free(&list);
 	return result;
 }
 
@@ -268,7 +280,7 @@ static json_t *flag_names(uint16_t flags)
 static json_t *describe_flow(const struct flow *flow, const struct port_names *names,
 			     uint64_t now_ns)
 {
-	struct counter_base counts = flow_counts(flow);
+	struct counter counts = flow_counts(flow);
 	json_t *object = json_object();
 	struct text text = { 0 };
 	struct match match;

@@ -1,6 +1,7 @@
 #include "flowtable/program_build.h"
 
 #include "flowtable/flow_text.h"
+#include "flowtable/program_share.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -199,8 +200,13 @@ struct program *program_finish(struct program_builder *builder, int *error)
 	return program;
 }
 
-void program_free(void *program)
+void program_free(void *pointer)
 {
+	struct program *program = pointer;
+
+	if (!program || program->n_more_users--)
+		return;
+	program_unshare(program);
 	free(program);
 }
 

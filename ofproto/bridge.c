@@ -207,6 +207,7 @@ static void free_bridge(void *pointer)
 
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
+	flow_index_free(&bridge->index);
 	free(bridge);
 }
 

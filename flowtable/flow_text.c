@@ -342,7 +342,7 @@ static int apply_simple_tokens(struct flow_parser *parser)
 			error = apply_setting(parser, token, setting);
 		else if (keyword)
 			error = apply_keyword(parser, token, keyword);
-		else if (!field_find(token->name.at, token->name.length))
+		else if (!field_find_all(token->name.at, token->name.length, NULL, 0))
 			error = error_unknown_word(parser, token->name);
 		if (error)
 			return error;

@@ -41,13 +41,18 @@ bool match_covers(const struct match *match, const struct key *key)
 // Is the field matched exactly, in all its bits? Then *number is what it must be.
 static bool match_exact(const struct match *match, enum field_id id, uint64_t *number)
 {
-	struct field_value ones = field_all_ones(&fields[id]);
+	const struct field *field = &fields[id];
+	struct field_value ones;
 	struct field_value value;
 
-	field_get(&fields[id], &match->mask, &value);
+	// Most matches say nothing about most fields.
+	if (!match->mask.bytes[field->offset + field->size - 1] && !field->shift)
+		return false;
+	ones = field_all_ones(field);
+	field_get(field, &match->mask, &value);
 	if (memcmp(&value, &ones, sizeof(value)))
 		return false;
-	field_get(&fields[id], &match->value, &value);
+	field_get(field, &match->value, &value);
 	*number = field_value_to_u64(&value);
 	return true;
 }

@@ -26,6 +26,7 @@ struct invocation {
 	char **words;
 	json_t *commands; // requests, in order
 	json_t *files; // names of the files that commands read, or null, by command
+	struct text attached; // what is in them
 };
 
 static int usage_error(const struct error *error)
@@ -115,29 +116,62 @@ static int parse_globals(struct invocation *invocation, int argc, char **argv, s
 	return 0;
 }
 
-// Flows from a file: its text goes to the daemon, its name is for messages.
-static int read_flow_file(json_t *request, json_t *file, struct error *error)
+// The first argument of the command that names a file of flows; 0 without one.
+static size_t file_argument(const char *name, const json_t *args)
+{
+	static const struct {
+		const char *name;
+		size_t first;
+	} takers[] = {
+		{ "add-flows", 1 },
+		{ "replace-flows", 1 },
+		{ "diff-flows", 0 },
+		{ "parse-flows", 0 },
+	};
+	const char *second = json_string_value(json_array_get(args, 1));
+
+	for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++)
+		if (!strcmp(name, takers[i].name))
+			return takers[i].first;
+	return second && !strcmp(name, "add-flow") && !strcmp(second, "-") ? 1 : SIZE_MAX;
+}
+
+static int attach_file(struct invocation *invocation, json_t *args, size_t i, struct error *error)
+{
+	const char *word = json_string_value(json_array_get(args, i));
+	char *text;
+	int result = client_read_file(word, &text, error);
+
+	if (result)
+		return result;
+	json_array_set_new(args, i,
+			   json_pack("{s:I}", "attached", (json_int_t)invocation->attached.length));
+	text_add_bytes(&invocation->attached, text, strlen(text) + 1);
+	free(text);
+	return 0;
+}
+
+// Flows from a file: its text goes to the daemon, its name is for messages. diff-flows takes a
+// bridge or a file; what is no file is a bridge.
+static int read_flow_files(struct invocation *invocation, json_t *request, json_t *file,
+			   struct error *error)
 {
 	const char *name = json_string_value(json_object_get(request, "name"));
 	json_t *args = json_object_get(request, "args");
-	const char *word = json_string_value(json_array_get(args, 1));
-	char *text;
-	json_t *contents;
-	int result;
+	int result = 0;
 
-	if (!word || (strcmp(name, "add-flows") && (strcmp(name, "add-flow") || strcmp(word, "-"))))
-		return 0;
-	result = client_read_file(word, &text, error);
-	if (result)
-		return result;
-	contents = json_string(text);
-	free(text);
-	if (!contents)
-		return error_set(error, EINVAL, "'%s' is not valid UTF-8", word);
-	json_array_append_new(file, json_string(strcmp(word, "-") ? word : "<stdin>"));
-	json_array_set_new(args, 1, contents);
-	json_object_set_new(request, "name", json_string("add-flows"));
-	return 0;
+	for (size_t i = file_argument(name, args); !result && i < json_array_size(args); i++) {
+		const char *word = json_string_value(json_array_get(args, i));
+
+		if (!strcmp(name, "diff-flows") && access(word, F_OK))
+			continue;
+		if (!json_array_size(file))
+			json_array_append_new(file, json_string(strcmp(word, "-") ? word : "<stdin>"));
+		result = attach_file(invocation, args, i, error);
+	}
+	if (!strcmp(name, "add-flow") && json_array_size(file))
+		json_object_set_new(request, "name", json_string("add-flows"));
+	return result;
 }
 
 // One command, between two "--". Returns 0 or an exit code.
@@ -152,7 +186,7 @@ static int add_command(struct invocation *invocation, int n_words, char **words)
 		return usage_error(&error);
 	}
 	json_array_append_new(invocation->commands, request);
-	if (read_flow_file(request, file, &error)) {
+	if (read_flow_files(invocation, request, file, &error)) {
 		json_decref(file);
 		fprintf(stderr, "vsctl: %s\n", error.message);
 		return 1;
@@ -297,11 +331,13 @@ static int exit_code(const struct invocation *invocation, const json_t *results)
 	return 0;
 }
 
-static int print_results(const struct invocation *invocation, const json_t *reply)
+static int print_results(const struct invocation *invocation, const json_t *reply,
+			 const struct text *output)
 {
 	const json_t *results = json_object_get(reply, "results");
 	struct text text = { 0 };
 	json_t *answer;
+	const char *shown_text = output->data;
 	size_t i;
 
 	report_warnings(reply);
@@ -314,8 +350,16 @@ static int print_results(const struct invocation *invocation, const json_t *repl
 		printf("\n");
 		return fflush(stdout) ? 1 : exit_code(invocation, results);
 	}
-	json_array_foreach ((json_t *)results, i, answer)
-		render_answer(json_array_get(invocation->commands, i), answer, &text);
+	json_array_foreach ((json_t *)results, i, answer) {
+		const json_t *length = json_object_get(answer, "text");
+
+		if (json_is_integer(length)) { // printed by the daemon
+			text_add_bytes(&text, shown_text, (size_t)json_integer_value(length));
+			shown_text += json_integer_value(length);
+		} else {
+			render_answer(json_array_get(invocation->commands, i), answer, &text);
+		}
+	}
 	return print_text(&text, exit_code(invocation, results));
 }
 
@@ -323,6 +367,7 @@ static int run_remote(const struct invocation *invocation)
 {
 	struct error error = { 0 };
 	json_t *request, *reply = NULL;
+	struct text output = { 0 };
 	int fd = client_connect(invocation->run_dir, invocation->timeout_s, &error);
 	int result;
 
@@ -330,8 +375,16 @@ static int run_remote(const struct invocation *invocation)
 		fprintf(stderr, "vsctl: %s\n", error.message);
 		return 1;
 	}
-	request = json_pack("{s:i, s:O}", "id", 1, "commands", invocation->commands);
-	result = client_request(fd, request, invocation->timeout_s, &reply, &error);
+	// What is attached is said first: the daemon looks for it before it reads the rest.
+	request = json_object();
+	if (invocation->attached.length)
+		json_object_set_new(request, "attached",
+				    json_integer((json_int_t)invocation->attached.length));
+	json_object_set_new(request, "id", json_integer(1));
+	json_object_set_new(request, "text", json_boolean(!invocation->json));
+	json_object_set(request, "commands", invocation->commands);
+	result = client_request(fd, request, &invocation->attached, invocation->timeout_s, &reply,
+				&output, &error);
 	json_decref(request);
 	close(fd);
 	if (result) {
@@ -341,7 +394,8 @@ static int run_remote(const struct invocation *invocation)
 	if (json_object_get(reply, "error"))
 		result = report_error(invocation, json_object_get(reply, "error"));
 	else
-		result = print_results(invocation, reply);
+		result = print_results(invocation, reply, &output);
+	text_free(&output);
 	json_decref(reply);
 	return result;
 }
@@ -378,6 +432,7 @@ int main(int argc, char **argv)
 	result = run(&invocation, argc, argv);
 	json_decref(invocation.commands);
 	json_decref(invocation.files);
+	text_free(&invocation.attached);
 	free(invocation.words);
 	return result;
 }

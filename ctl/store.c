@@ -335,7 +335,7 @@ int store_open(const char *path, struct store **store_out, struct error *error)
 	}
 	if (sqlite3_open_v2(path, &store->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
-				    SQLITE_OPEN_EXRESCODE,
+				    SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
 		result = store_fail(store, "open", error);
 	if (!result)

@@ -168,8 +168,7 @@ static int tell(int result, unsigned int timeout_s, struct error *error)
 	}
 }
 
-static int send_request(int fd, const json_t *request, const struct text *attached,
-			uint64_t end_ns)
+static int send_request(int fd, const json_t *request, const struct text *attached, uint64_t end_ns)
 {
 	char *data = json_dumps(request, JSON_COMPACT);
 	int result;

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/flow_print.h"
 #include "ofproto/flow_mod.h"
 
 #include <errno.h>
@@ -89,9 +90,8 @@ static void add_count(struct text *text, const char *name, uint64_t value)
 	text_add(text, ", ");
 }
 
-// The line that ovs-ofctl(8) prints for a flow.
-static void print_flow(const struct flow *flow, const struct port_names *names, bool stats,
-		       uint64_t now_ns, struct text *text)
+void flow_print(const struct flow *flow, const struct port_names *names, bool stats,
+		uint64_t now_ns, struct text *text)
 {
 	const struct counter counts = flow_counts(flow);
 	struct match match;
@@ -219,7 +219,7 @@ static json_t *print_flows(const struct handler_call *call, struct flow **flows,
 
 	if (text) {
 		for (unsigned int i = 0; i < n; i++)
-			print_flow(flows[i], names, stats, now_ns, text);
+			flow_print(flows[i], names, stats, now_ns, text);
 		return call_end_text(call, start);
 	}
 	list = json_array();

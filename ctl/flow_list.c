@@ -81,14 +81,15 @@ static int change_make(struct flow_change *change, enum flow_mod_command command
 
 // Parse one change and append it.
 int flow_list_add(struct flow_list *list, const char *string, enum flow_mod_command command,
-		    enum flow_text_usage usage, int line, struct error *error)
+		  enum flow_text_usage usage, int line, struct error *error)
 {
 	struct flow_text text;
 	int result = list_reserve(list, error);
 
 	if (result)
 		return result;
-	result = flow_text_parse(string, usage, bridge_port_names(list->bridge), &text, error);
+	result = flow_text_parse(
+		string, usage, list->bridge ? bridge_port_names(list->bridge) : NULL, &text, error);
 	if (result) {
 		error->line = line;
 		return result;
@@ -116,8 +117,8 @@ static int list_add_line(struct flow_list *list, const char *text, int line, str
 			which = i;
 			skipped = length + strspn(text + length, " \t");
 		}
-	result = flow_list_add(list, text + skipped, line_words[which].command, line_words[which].usage,
-			  line, error);
+	result = flow_list_add(list, text + skipped, line_words[which].command,
+			       line_words[which].usage, line, error);
 	if (result && error->column)
 		error->column += (int)skipped;
 	return result;

@@ -6,7 +6,7 @@
 
 // A list is read whole, then checked whole, before the first change is made.
 struct flow_list {
-	struct bridge *bridge;
+	struct bridge *bridge; // NULL: ports by number, and nothing can be applied
 	struct flow_change *changes;
 	int *lines; // of each change, in the user's text
 	unsigned int n;

@@ -190,7 +190,8 @@ static bool refuse_size(struct connection *connection)
 	if (connection->scanned > MAX_REQUEST)
 		error_set(&error, E2BIG, "the request is longer than %u MiB", MAX_REQUEST >> 20);
 	else if (connection->n_attached > MAX_ATTACHED)
-		error_set(&error, E2BIG, "the texts of a request are longer than %u MiB: split them",
+		error_set(&error, E2BIG,
+			  "the texts of a request are longer than %u MiB: split them",
 			  MAX_ATTACHED >> 20);
 	else if (pending_bytes(connection->server) > MAX_PENDING)
 		error_set(&error, E2BIG, "too many long requests at once: try again later");

@@ -69,6 +69,7 @@ struct store {
 	sqlite3 *db;
 	char *path;
 	bool in_transaction;
+	bool was_full; // since the last rollback
 	struct store_bridge *bridges;
 	sqlite3_stmt *statements[N_STATEMENTS];
 	sqlite3_stmt *inserts[N_SCHEMA_TABLES]; // prepared when first used
@@ -100,6 +101,7 @@ static int store_fail(struct store *store, const char *what, struct error *error
 				 "directory exist and are writable, or name another with --db",
 				 what, store->path, sqlite3_errmsg(store->db));
 	case SQLITE_FULL:
+		store->was_full = true;
 		return error_set(error, ENOSPC, "cannot %s database '%s': the disk is full", what,
 				 store->path);
 	default:
@@ -283,6 +285,13 @@ static int make_directory(const char *path, struct error *error)
 			 directory, strerror(errno));
 }
 
+// What a transaction that failed had written to the log stays in it and fills the disk, until the
+// log is emptied into the database. If even that is not possible, the next attempt may be.
+static void release_log(struct store *store)
+{
+	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 static int set_up(struct store *store, struct error *error)
 {
 	bool fresh = true;
@@ -304,10 +313,11 @@ static int set_up(struct store *store, struct error *error)
 		result = make_tables(store, error);
 	if (!result && !fresh && version < 2)
 		result = upgrade_flows(store, error);
+	if (result)
+		return result;
 	// An empty transaction writes nothing; this one proves that we may write. On a full disk
 	// the switch starts all the same: what it connects matters more than changes do.
-	if (!result)
-		result = execute(store, "PRAGMA user_version=2", "write", error);
+	result = execute(store, "PRAGMA user_version=2", "write", error);
 	if (result == -ENOSPC && !fresh) {
 		log_warning("%s: the configuration cannot be changed until there is room",
 			    error ? error->message : "the disk is full");
@@ -318,6 +328,9 @@ static int set_up(struct store *store, struct error *error)
 		result = add_missing_columns(store, error);
 	if (!result)
 		result = prepare_statements(store, error);
+	// From now on the database has its size, and emptying the log needs little room.
+	if (!result)
+		release_log(store);
 	return result;
 }
 
@@ -399,6 +412,9 @@ void store_rollback(struct store *store)
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	store->in_transaction = false;
 	forget_bridges(store);
+	if (store->was_full)
+		release_log(store);
+	store->was_full = false;
 }
 
 static int damaged_row(struct store *store, const struct schema_table *table, const char *uuid,

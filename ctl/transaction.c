@@ -160,8 +160,7 @@ static int check_attached(const struct control *control, const json_t *args, str
 	json_array_foreach ((json_t *)args, i, arg) {
 		const json_int_t offset = json_integer_value(json_object_get(arg, "attached"));
 
-		if (json_is_object(arg) &&
-		    (offset < 0 || (uint64_t)offset >= control->n_attached))
+		if (json_is_object(arg) && (offset < 0 || (uint64_t)offset >= control->n_attached))
 			return error_set(error, EINVAL,
 					 "an argument is said to be attached, but is not there");
 	}

@@ -166,7 +166,8 @@ static int read_flow_files(struct invocation *invocation, json_t *request, json_
 		if (!strcmp(name, "diff-flows") && access(word, F_OK))
 			continue;
 		if (!json_array_size(file))
-			json_array_append_new(file, json_string(strcmp(word, "-") ? word : "<stdin>"));
+			json_array_append_new(file,
+					      json_string(strcmp(word, "-") ? word : "<stdin>"));
 		result = attach_file(invocation, args, i, error);
 	}
 	if (!strcmp(name, "add-flow") && json_array_size(file))
@@ -318,16 +319,25 @@ static void report_warnings(const json_t *reply)
 		fprintf(stderr, "vsctl: note: %s\n", json_string_value(warning));
 }
 
-// br-exists alone tells by its exit code.
+static bool is_difference(const json_t *answer)
+{
+	return json_integer_value(json_object_get(answer, "text")) || json_array_size(answer);
+}
+
+// br-exists and diff-flows alone tell by their exit codes.
 static int exit_code(const struct invocation *invocation, const json_t *results)
 {
 	json_t *request;
 	size_t i;
 
-	json_array_foreach (invocation->commands, i, request)
-		if (!strcmp(json_string_value(json_object_get(request, "name")), "br-exists") &&
-		    json_is_false(json_array_get(results, i)))
+	json_array_foreach (invocation->commands, i, request) {
+		const char *name = json_string_value(json_object_get(request, "name"));
+		const json_t *answer = json_array_get(results, i);
+
+		if ((!strcmp(name, "br-exists") && json_is_false(answer)) ||
+		    (!strcmp(name, "diff-flows") && is_difference(answer)))
 			return EXIT_USAGE;
+	}
 	return 0;
 }
 

@@ -106,8 +106,8 @@ static void spellings_build(void)
 		const struct spelling *spelling = &spellings[i];
 		unsigned int slot = spelling_hash(spelling->name, spelling->length);
 
-		if (i && !spelling_compare_name(&spellings[i - 1], spelling->name,
-						spelling->length))
+		if (i &&
+		    !spelling_compare_name(&spellings[i - 1], spelling->name, spelling->length))
 			continue;
 		while (spelling_slots[slot])
 			slot = (slot + 1) % SPELLING_SLOTS;

@@ -297,8 +297,11 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 			struct error *error)
 {
 	const struct flow *flow = change->flow;
-	int status = flow ? check_flow(bridge, flow, error) : check(bridge, change->mod, error);
+	int status;
 
+	if (change->remove)
+		return 0;
+	status = flow ? check_flow(bridge, flow, error) : check(bridge, change->mod, error);
 	if (status < 0)
 		return status;
 	if (flow)
@@ -310,6 +313,10 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 
 static int apply_change(struct bridge *bridge, struct flow_change *change, struct error *error)
 {
+	if (change->remove) {
+		remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
+		return 0;
+	}
 	if (!change->flow)
 		return apply(bridge, change->mod, error);
 	if (add_flow(bridge, change->flow) < 0)

@@ -33,6 +33,7 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 struct flow_change {
 	struct flow *flow; // FLOW_ADD; NULL: mod
 	struct flow_mod *mod;
+	struct flow *remove; // a flow of the bridge; only without `relax`
 };
 int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsigned int n,
 			void (*relax)(void), struct error *error);

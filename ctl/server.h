@@ -1,7 +1,7 @@
 // The control socket: JSON requests, one per line, from vsctl and other programs.
 //
 // Each connection is a buffer on the main loop, so a slow or silent peer delays nobody. A request
-// is at most 64 MiB and 64 levels deep; what is no request gets an error reply and the connection
+// is at most 8 MiB and 64 levels deep; what is no request gets an error reply and the connection
 // is closed. A connection's next request waits until its last reply is sent. Main thread.
 #ifndef CTL_SERVER_H
 #define CTL_SERVER_H

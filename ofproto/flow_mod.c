@@ -356,7 +356,7 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 		   struct error *error)
 {
-	struct flow_change one, *changes = n == 1 ? &one : calloc(n, sizeof(*changes));
+	struct flow_change one = { 0 }, *changes = n == 1 ? &one : calloc(n, sizeof(*changes));
 	int status;
 
 	if (!changes)

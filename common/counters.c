@@ -99,10 +99,17 @@ uint32_t counter_alloc(void)
 	return n_ids++;
 }
 
+// Workers' words are never written by us: the base is moved instead (modulo 2^64).
+void counter_reset(uint32_t id)
+{
+	const struct counter sum = counter_read(id);
+
+	at(bases, id)->packets -= sum.packets;
+	at(bases, id)->bytes -= sum.bytes;
+}
+
 void counter_free(uint32_t id)
 {
-	struct counter sum;
-
 	if (id == COUNTER_NONE)
 		return;
 	if (n_free_ids == free_ids_size) {
@@ -114,10 +121,7 @@ void counter_free(uint32_t id)
 		free_ids = ids;
 		free_ids_size = size;
 	}
-	// Workers' words are never written by us: the base is moved instead (modulo 2^64).
-	sum = counter_read(id);
-	at(bases, id)->packets -= sum.packets;
-	at(bases, id)->bytes -= sum.bytes;
+	counter_reset(id);
 	free_ids[n_free_ids++] = id;
 }
 

@@ -34,8 +34,10 @@ void counter_set_destroy(struct counter_set *set);
 uint32_t counter_alloc(void);
 void counter_free(uint32_t id);
 
-// Control thread. The sum over all workers: never less than an earlier answer.
+// Control thread. The sum over all workers: never less than an earlier answer, unless the counter
+// was reset in between.
 struct counter counter_read(uint32_t id);
+void counter_reset(uint32_t id);
 
 // The worker that owns `set`.
 static inline void counter_add(struct counter_set *set, uint32_t id, uint64_t packets,

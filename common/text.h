@@ -22,6 +22,9 @@ void text_clear(struct text *text); // keeps the memory
 void text_free(struct text *text);
 void text_add(struct text *text, const char *string);
 void text_add_bytes(struct text *text, const char *bytes, size_t length);
+void text_add_char(struct text *text, char c);
+void text_add_u64(struct text *text, uint64_t number); // decimal
+void text_add_hex(struct text *text, uint64_t number); // "0x1f"; 0 is "0", as %#x prints it
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Remove `suffix` from the end, if it is there.

@@ -5,13 +5,16 @@
 #include <jansson.h>
 
 struct error;
+struct text;
 
 // Connect to RUNDIR/vswitchd.sock. timeout_s > 0: keep trying that long for a daemon that is not
 // there yet. Returns a descriptor or -errno.
 int client_connect(const char *run_dir, unsigned int timeout_s, struct error *error);
 
-// Send one request and read its reply. timeout_s 0: wait for ever.
-int client_request(int fd, const json_t *request, unsigned int timeout_s, json_t **reply,
+// Send one request, with what is attached to it, and read its reply, with what is attached to that
+// (freed by the caller). timeout_s 0: wait for ever.
+int client_request(int fd, const json_t *request, const struct text *attached,
+		   unsigned int timeout_s, json_t **reply, struct text *output,
 		   struct error *error);
 
 // A whole file ("-": standard input) as a heap string.

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define RETRY_MS 20
-#define MAX_FILE (64u << 20)
+#define MAX_FILE (256u << 20)
 #define READ_SIZE 65536
 
 static int try_connect(const struct sockaddr_un *address)
@@ -122,14 +122,18 @@ static int send_all(int fd, const char *data, size_t size, uint64_t end_ns)
 	return 0;
 }
 
-static int receive_line(int fd, struct text *line, uint64_t end_ns)
+// Append what comes until there are `wanted` bytes, or with 0 until there is a line's end.
+static int receive(int fd, struct text *input, size_t wanted, uint64_t end_ns)
 {
 	static char chunk[READ_SIZE];
 
 	for (;;) {
-		int result = wait_for(fd, POLLIN, end_ns);
+		int result;
 		ssize_t n;
 
+		if (wanted && input->length >= wanted)
+			return 0;
+		result = wait_for(fd, POLLIN, end_ns);
 		if (result)
 			return result;
 		n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
@@ -139,10 +143,10 @@ static int receive_line(int fd, struct text *line, uint64_t end_ns)
 			return -errno;
 		if (n < 0)
 			continue;
-		text_add_bytes(line, chunk, (size_t)n);
-		if (line->failed)
+		text_add_bytes(input, chunk, (size_t)n);
+		if (input->failed)
 			return -ENOMEM;
-		if (memchr(chunk, '\n', (size_t)n))
+		if (!wanted && memchr(chunk, '\n', (size_t)n))
 			return 0;
 	}
 }
@@ -164,33 +168,66 @@ static int tell(int result, unsigned int timeout_s, struct error *error)
 	}
 }
 
-int client_request(int fd, const json_t *request, unsigned int timeout_s, json_t **reply,
-		   struct error *error)
+static int send_request(int fd, const json_t *request, const struct text *attached, uint64_t end_ns)
 {
-	uint64_t end_ns = timeout_s ? clock_monotonic_ns() + timeout_s * NS_PER_SECOND : 0;
 	char *data = json_dumps(request, JSON_COMPACT);
-	json_error_t json_error;
-	struct text line = { 0 };
 	int result;
 
 	if (!data)
-		return error_set(error, ENOMEM, "out of memory");
+		return -ENOMEM;
 	result = send_all(fd, data, strlen(data), end_ns);
 	free(data);
 	if (!result)
 		result = send_all(fd, "\n", 1, end_ns);
-	if (!result)
-		result = receive_line(fd, &line, end_ns);
+	if (!result && attached->length)
+		result = send_all(fd, attached->data, attached->length, end_ns);
+	return result;
+}
+
+// A line of JSON, and as many bytes behind it as that says.
+static int receive_reply(int fd, json_t **reply, struct text *output, uint64_t end_ns,
+			 struct error *error)
+{
+	json_error_t json_error;
+	struct text input = { 0 };
+	int result = receive(fd, &input, 0, end_ns);
+	size_t line, n;
+
+	*reply = NULL;
 	if (result) {
-		text_free(&line);
-		return tell(result, timeout_s, error);
+		text_free(&input);
+		return result;
 	}
-	*reply = json_loadb(line.data, line.length, 0, &json_error);
-	text_free(&line);
-	if (!*reply)
-		return error_set(error, EPROTO, "vswitchd's answer is not JSON: %s",
-				 json_error.text);
-	return 0;
+	line = (size_t)((char *)memchr(input.data, '\n', input.length) - input.data);
+	*reply = json_loadb(input.data, line, 0, &json_error);
+	if (!*reply) {
+		text_free(&input);
+		error_set(error, EPROTO, "vswitchd's answer is not JSON: %s", json_error.text);
+		return 0;
+	}
+	n = (size_t)json_integer_value(json_object_get(*reply, "attached"));
+	if (n)
+		result = receive(fd, &input, line + 1 + n, end_ns);
+	if (!result && n)
+		text_add_bytes(output, input.data + line + 1, n);
+	text_free(&input);
+	return result;
+}
+
+int client_request(int fd, const json_t *request, const struct text *attached,
+		   unsigned int timeout_s, json_t **reply, struct text *output, struct error *error)
+{
+	uint64_t end_ns = timeout_s ? clock_monotonic_ns() + timeout_s * NS_PER_SECOND : 0;
+	int result = send_request(fd, request, attached, end_ns);
+
+	*reply = NULL;
+	if (!result)
+		result = receive_reply(fd, reply, output, end_ns, error);
+	if (!result)
+		return *reply ? 0 : -EPROTO;
+	json_decref(*reply);
+	*reply = NULL;
+	return tell(result, timeout_s, error);
 }
 
 static int read_all(int fd, struct text *text)

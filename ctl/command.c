@@ -232,7 +232,7 @@ static int check_arguments(const struct command *command, const json_t *args, st
 	if (args && !json_is_array(args))
 		return error_set(error, EINVAL, "\"args\" must be an array");
 	json_array_foreach ((json_t *)args, i, arg)
-		if (!json_is_string(arg))
+		if (!json_is_string(arg) && !json_is_integer(json_object_get(arg, "attached")))
 			return error_set(error, EINVAL, "command '%s': arguments must be strings",
 					 command->name);
 	if (n >= command->min_args && n <= command->max_args)

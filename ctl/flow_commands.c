@@ -1,10 +1,8 @@
 // Commands on flows. Text is parsed with the bridge's port names; changes go through flow_mod.h.
 #include "ctl/switch_bridge.h"
 
-#include "common/clock.h"
 #include "common/error.h"
-#include "common/text.h"
-#include "ofproto/flow_mod.h"
+#include "ctl/flow_list.h"
 #include "ofproto/trace.h"
 
 #include <ctype.h>
@@ -13,185 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A list of changes is applied whole up to this many flows, each of which takes 2 KiB while it is
-// under way. Longer lists are parsed to the end first, then parsed again and applied in parts.
-#define BATCH_SIZE 32768
-
-struct flow_list {
-	struct bridge *bridge;
-	struct flow_mod *mods;
-	int *lines; // of each change, in the user's text
-	unsigned int n;
-	unsigned int size;
-};
-
-static void list_release(struct flow_list *list)
-{
-	for (unsigned int i = 0; i < list->n; i++)
-		flow_text_release(&list->mods[i].text);
-	list->n = 0;
-}
-
-static void list_free(struct flow_list *list)
-{
-	list_release(list);
-	free(list->mods);
-	free(list->lines);
-}
-
-static int list_reserve(struct flow_list *list, struct error *error)
-{
-	unsigned int size = list->size ? list->size * 2 : 16;
-	struct flow_mod *mods;
-	int *lines;
-
-	if (list->n < list->size)
-		return 0;
-	mods = realloc(list->mods, size * sizeof(*mods));
-	if (mods)
-		list->mods = mods;
-	lines = realloc(list->lines, size * sizeof(*lines));
-	if (lines)
-		list->lines = lines;
-	if (!mods || !lines)
-		return error_set(error, ENOMEM, "out of memory");
-	list->size = size;
-	return 0;
-}
-
-static const struct {
-	const char *word;
-	enum flow_mod_command command;
-	enum flow_text_usage usage;
-} line_words[] = {
-	{ "add", FLOW_ADD, FLOW_TEXT_ADD },
-	{ "modify", FLOW_MODIFY, FLOW_TEXT_MOD },
-	{ "modify_strict", FLOW_MODIFY_STRICT, FLOW_TEXT_MOD },
-	{ "delete", FLOW_DELETE, FLOW_TEXT_DELETE },
-	{ "delete_strict", FLOW_DELETE_STRICT, FLOW_TEXT_DELETE },
-};
-
-// Parse one change and append it.
-static int list_add(struct flow_list *list, const char *text, enum flow_mod_command command,
-		    enum flow_text_usage usage, int line, struct error *error)
-{
-	struct flow_mod *mod;
-	int result = list_reserve(list, error);
-
-	if (result)
-		return result;
-	mod = &list->mods[list->n];
-	mod->command = command;
-	result = flow_text_parse(text, usage, bridge_port_names(list->bridge), &mod->text, error);
-	if (result) {
-		error->line = line;
-		return result;
-	}
-	// Without a table, deleting means all of them (OpenFlow 1.3.5 section 6.4).
-	if (!mod->text.has_table && command == FLOW_DELETE)
-		mod->text.table_id = 255;
-	list->lines[list->n++] = line;
-	return 0;
-}
-
-// A line of a file may begin with what to do.
-static int list_add_line(struct flow_list *list, const char *text, int line, struct error *error)
-{
-	size_t length = strcspn(text, " \t");
-	size_t skipped = 0;
-	size_t which = 0;
-	int result;
-
-	for (size_t i = 0; i < sizeof(line_words) / sizeof(line_words[0]); i++)
-		if (strlen(line_words[i].word) == length &&
-		    !memcmp(line_words[i].word, text, length)) {
-			which = i;
-			skipped = length + strspn(text + length, " \t");
-		}
-	result = list_add(list, text + skipped, line_words[which].command, line_words[which].usage,
-			  line, error);
-	if (result && error->column)
-		error->column += (int)skipped;
-	return result;
-}
-
-static int list_apply(struct flow_list *list, struct error *error)
-{
-	int result = 0;
-
-	error_clear(error);
-	if (list->n)
-		result = flow_mod_apply(list->bridge, list->mods, list->n, error);
-	if (result && error->line > 0 && (unsigned int)error->line <= list->n)
-		error->line = list->lines[error->line - 1];
-	list_release(list);
-	return result;
-}
-
-// Cut the text into lines, without comments and blanks around them, and call list_add_line().
-// `apply`: apply whenever a batch is full; else only parse.
-static int read_lines(struct flow_list *list, char *text, bool apply, struct error *error)
-{
-	int line = 0;
-	int result = 0;
-
-	while (!result && *text) {
-		size_t length = strcspn(text, "\n");
-		char saved = text[length];
-		size_t lead, end;
-
-		line++;
-		text[length] = '\0';
-		lead = strspn(text, " \t\r");
-		end = lead + strcspn(text + lead, "#");
-		while (end > lead && isspace((unsigned char)text[end - 1]))
-			end--;
-		if (end > lead) {
-			char cut = text[end];
-
-			text[end] = '\0';
-			result = list_add_line(list, text + lead, line, error);
-			text[end] = cut;
-			if (result && error->column)
-				error->column += (int)lead;
-		}
-		text[length] = saved;
-		text += length + (saved ? 1 : 0);
-		if (!result && list->n == BATCH_SIZE && !apply)
-			list_release(list);
-		else if (!result && list->n == BATCH_SIZE)
-			result = list_apply(list, error);
-	}
-	if (!result && apply)
-		result = list_apply(list, error);
-	return result;
-}
-
-static size_t count_lines(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n + 1;
-}
-
 static int apply_file(struct bridge *bridge, const char *text, struct error *error)
 {
 	struct flow_list list = { .bridge = bridge };
-	char *copy = strdup(text);
-	int result = 0;
+	int result = flow_list_read(&list, text, error);
 
-	if (!copy)
-		return error_set(error, ENOMEM, "out of memory");
-	// Nothing may be in force yet when a mistake is found.
-	if (count_lines(text) > BATCH_SIZE)
-		result = read_lines(&list, copy, false, error);
-	list_release(&list);
 	if (!result)
-		result = read_lines(&list, copy, true, error);
-	list_free(&list);
-	free(copy);
+		result = flow_list_apply(&list, error);
+	flow_list_free(&list);
 	return result;
 }
 
@@ -204,12 +31,12 @@ static int apply_one(const struct handler_call *call, enum flow_mod_command comm
 
 	if (!list.bridge)
 		return -ENOENT;
-	result = list_add(&list, text ? text : "", command, usage, 0, error);
+	result = flow_list_add(&list, text ? text : "", command, usage, 0, error);
 	if (!result)
-		result = list_apply(&list, error);
+		result = flow_list_apply(&list, error);
 	if (result)
 		error->line = 0;
-	list_free(&list);
+	flow_list_free(&list);
 	return result;
 }
 
@@ -239,91 +66,6 @@ int handle_flow_delete(const struct handler_call *call, json_t **result, struct 
 	(void)result;
 	return apply_one(call, call_flag(call, "strict") ? FLOW_DELETE_STRICT : FLOW_DELETE,
 			 FLOW_TEXT_DELETE, error);
-}
-
-static void set_text(json_t *object, const char *key, const struct text *text)
-{
-	json_object_set_new(object, key, json_string(text->data ? text->data : ""));
-}
-
-static void set_number(json_t *object, const char *key, uint64_t number)
-{
-	json_object_set_new(object, key, json_integer((json_int_t)number));
-}
-
-static json_t *flag_names(uint16_t flags)
-{
-	static const char *const names[] = { "send_flow_rem", "check_overlap", "reset_counts",
-					     "no_packet_counts", "no_byte_counts" };
-	json_t *array = json_array();
-
-	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (flags & 1u << i)
-			json_array_append_new(array, json_string(names[i]));
-	return array;
-}
-
-// One flow: what dump-flows prints. `match` has the priority in front of it unless it is the
-// default, as in the text form; "priority" is there for programs.
-static json_t *describe_flow(const struct flow *flow, const struct port_names *names,
-			     uint64_t now_ns)
-{
-	struct counter_base counts = flow_counts(flow);
-	json_t *object = json_object();
-	struct text text = { 0 };
-	struct match match;
-
-	match_unpack(flow->mask, flow->values, &match);
-	json_object_set_new(object, "cookie", json_sprintf("0x%" PRIx64, flow->cookie));
-	set_number(object, "table", flow->table_id);
-	set_number(object, "priority", flow->priority);
-	match_format(&match, names, &text);
-	set_text(object, "match", &text);
-	text_clear(&text);
-	program_format(flow->program, names, &text);
-	set_text(object, "actions", &text);
-	text_free(&text);
-	json_object_set_new(object, "duration",
-			    json_real((double)((now_ns - flow->created_ns) / NS_PER_MS) / 1000.0));
-	set_number(object, "n_packets", counts.packets);
-	set_number(object, "n_bytes", counts.bytes);
-	set_number(object, "idle_timeout", flow->idle_timeout);
-	set_number(object, "hard_timeout", flow->hard_timeout);
-	set_number(object, "importance", flow->importance);
-	json_object_set_new(object, "flags", flag_names(flow->flags));
-	return object;
-}
-
-int handle_flow_dump(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	const struct port_names *names;
-	const char *selector = call_arg(call, 1);
-	uint64_t now_ns = clock_monotonic_ns();
-	struct flow_text text;
-	struct flow **flows;
-	unsigned int n;
-	int failed;
-
-	if (!bridge)
-		return -ENOENT;
-	names = bridge_port_names(bridge);
-	failed = flow_text_parse(selector ? selector : "", FLOW_TEXT_DUMP, names, &text, error);
-	if (failed)
-		return failed;
-	if (!text.has_table)
-		text.table_id = 255;
-	failed = flow_mod_select(bridge, &text, call_flag(call, "strict"), &flows, &n, error);
-	flow_text_release(&text);
-	if (failed)
-		return failed;
-	*result = json_array();
-	for (unsigned int i = 0; i < n; i++)
-		json_array_append_new(
-			*result, describe_flow(flows[i], call_flag(call, "no-names") ? NULL : names,
-					       now_ns));
-	free(flows);
-	return 0;
 }
 
 int handle_flow_dump_tables(const struct handler_call *call, json_t **result, struct error *error)

@@ -12,18 +12,25 @@
 
 #define LOAD_BATCH 8192
 
-// A flow of the store by its key.
-struct flow_key {
-	char bridge[VPORT_NAME_SIZE];
-	uint8_t table_id;
+// A flow that a request touched: enough to find it in its table and in the store.
+struct touched_flow {
+	uint64_t kept_id;
+	struct mask *mask; // one reference
+	uint32_t previous; // words of the one before, to walk back
+	uint16_t bridge; // index of its name
 	uint16_t priority;
-	char *match;
+	uint8_t table_id;
+	uint64_t values[]; // as many as the mask has words
 };
 
-struct flow_keys {
-	struct flow_key *keys;
+// They lie in a row: a request may touch a million.
+struct touched_flows {
+	uint64_t *words;
 	size_t n;
 	size_t size;
+	uint32_t last; // words of the last one
+	char (*bridges)[VPORT_NAME_SIZE];
+	uint16_t n_bridges;
 };
 
 static struct {
@@ -32,44 +39,80 @@ static struct {
 	unsigned int paused;
 	int failure; // first write that failed in this request
 	struct error error;
-	struct flow_keys touched; // in this request
-	struct flow_keys waiting; // removed outside of requests, not yet written
+	struct touched_flows touched; // in this request
+	uint64_t *waiting; // removed outside of requests, not yet deleted from the store
+	size_t n_waiting;
+	size_t waiting_size;
+	uint64_t clock_offset_ns; // from monotonic to real time, in this request
 	struct text match; // scratch
 	struct text actions;
 } keep;
 
-static int keys_add(struct flow_keys *keys, const char *bridge, const struct flow *flow,
-		    const char *match)
+// The index of the bridge's name, or -ENOMEM.
+static int touched_bridge(struct touched_flows *touched, const char *name)
 {
-	struct flow_key *key;
+	char(*bridges)[VPORT_NAME_SIZE];
 
-	if (keys->n == keys->size) {
-		size_t size = keys->size ? keys->size * 2 : 64;
-		struct flow_key *grown = realloc(keys->keys, size * sizeof(*grown));
+	for (uint16_t i = touched->n_bridges; i-- > 0;)
+		if (!strcmp(touched->bridges[i], name))
+			return i;
+	bridges = realloc(touched->bridges, (touched->n_bridges + 1u) * sizeof(*bridges));
+	if (!bridges)
+		return -ENOMEM;
+	touched->bridges = bridges;
+	strncpy(bridges[touched->n_bridges], name, VPORT_NAME_SIZE - 1);
+	bridges[touched->n_bridges][VPORT_NAME_SIZE - 1] = '\0';
+	return touched->n_bridges++;
+}
+
+static size_t touched_words(const struct mask *mask)
+{
+	return sizeof(struct touched_flow) / sizeof(uint64_t) + mask->n_words;
+}
+
+static int touched_add(struct touched_flows *touched, const char *bridge, const struct flow *flow)
+{
+	const size_t words = touched_words(flow->mask);
+	const int name = touched_bridge(touched, bridge);
+	struct touched_flow *added;
+
+	if (name < 0)
+		return name;
+	if (touched->n + words > touched->size) {
+		size_t size = touched->size ? touched->size * 2 : 1024;
+		uint64_t *grown = realloc(touched->words, size * sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;
-		keys->keys = grown;
-		keys->size = size;
+		touched->words = grown;
+		touched->size = size;
 	}
-	key = &keys->keys[keys->n];
-	key->match = strdup(match);
-	if (!key->match)
-		return -ENOMEM;
-	strncpy(key->bridge, bridge, sizeof(key->bridge) - 1);
-	key->bridge[sizeof(key->bridge) - 1] = '\0';
-	key->table_id = flow->table_id;
-	key->priority = flow->priority;
-	keys->n++;
+	added = (struct touched_flow *)&touched->words[touched->n];
+	*added = (struct touched_flow){
+		.kept_id = flow->kept_id,
+		.mask = mask_ref((struct mask *)(uintptr_t)flow->mask),
+		.previous = touched->last,
+		.bridge = (uint16_t)name,
+		.priority = flow->priority,
+		.table_id = flow->table_id,
+	};
+	memcpy(added->values, flow->values, flow->mask->n_words * sizeof(flow->values[0]));
+	touched->last = (uint32_t)words;
+	touched->n += words;
 	return 0;
 }
 
-static void keys_clear(struct flow_keys *keys)
+static void touched_clear(struct touched_flows *touched)
 {
-	for (size_t i = 0; i < keys->n; i++)
-		free(keys->keys[i].match);
-	free(keys->keys);
-	memset(keys, 0, sizeof(*keys));
+	for (size_t at = 0; at < touched->n;) {
+		struct touched_flow *flow = (struct touched_flow *)&touched->words[at];
+
+		at += touched_words(flow->mask);
+		mask_unref(flow->mask);
+	}
+	free(touched->words);
+	free(touched->bridges);
+	memset(touched, 0, sizeof(*touched));
 }
 
 // The match as the store writes it: canonical, ports by number.
@@ -96,15 +139,15 @@ static void note_failure(int result)
 		keep.failure = result;
 }
 
-static void put_flow(void *context, struct bridge *bridge, const struct flow *flow)
+static uint64_t clock_offset(void)
 {
-	uint64_t monotonic = clock_monotonic_ns();
-	struct store_flow kept;
+	return clock_realtime_ns() - clock_monotonic_ns();
+}
 
-	(void)context;
-	if (keep.paused)
-		return;
-	kept = (struct store_flow){
+static int write_flow(const char *bridge, struct flow *flow)
+{
+	const uint64_t offset = keep.in_request ? keep.clock_offset_ns : clock_offset();
+	const struct store_flow kept = {
 		.table_id = flow->table_id,
 		.priority = flow->priority,
 		.match = format_match(flow),
@@ -114,37 +157,67 @@ static void put_flow(void *context, struct bridge *bridge, const struct flow *fl
 		.hard_timeout = flow->hard_timeout,
 		.importance = flow->importance,
 		.flags = flow->flags,
-		.created_ns = clock_realtime_ns() - (monotonic - flow->created_ns),
-		.modified_ns = clock_realtime_ns() - (monotonic - flow->modified_ns),
+		.created_ns = flow->created_ns + offset,
+		.modified_ns = flow->modified_ns + offset,
 	};
-	if (keep.in_request)
-		note_failure(keys_add(&keep.touched, bridge_name(bridge), flow, kept.match));
+
+	if (keep.match.failed || keep.actions.failed)
+		return -ENOMEM;
+	if (flow->kept_id)
+		return store_put_flow(keep.store, flow->kept_id, &kept, &keep.error);
+	return store_add_flow(keep.store, bridge, &kept, &flow->kept_id, &keep.error);
+}
+
+static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
+{
+	(void)context;
+	if (keep.paused)
+		return;
 	// A full disk may have ended the transaction: nothing more may be written in its name.
 	if (!keep.failure)
-		note_failure(store_put_flow(keep.store, bridge_name(bridge), &kept, &keep.error));
+		note_failure(write_flow(bridge_name(bridge), flow));
+	if (keep.in_request)
+		note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
+}
+
+static void add_waiting(uint64_t kept_id)
+{
+	if (keep.n_waiting == keep.waiting_size) {
+		size_t size = keep.waiting_size ? keep.waiting_size * 2 : 64;
+		uint64_t *grown = realloc(keep.waiting, size * sizeof(*grown));
+
+		if (!grown)
+			return; // the flow comes back at the next start, and times out again
+		keep.waiting = grown;
+		keep.waiting_size = size;
+	}
+	keep.waiting[keep.n_waiting++] = kept_id;
 }
 
 static void remove_flow(void *context, struct bridge *bridge, const struct flow *flow,
 			enum flow_removed_reason reason)
 {
-	const char *name = bridge_name(bridge);
-	const char *match;
-
 	(void)context;
 	(void)reason;
 	if (keep.paused)
 		return;
-	match = format_match(flow);
 	if (!keep.in_request) {
 		// One by one they would each wait for the disk; a flow that comes back because this
 		// was not written yet times out again.
-		keys_add(&keep.waiting, name, flow, match);
+		if (flow->kept_id)
+			add_waiting(flow->kept_id);
 		return;
 	}
-	note_failure(keys_add(&keep.touched, name, flow, match));
-	if (!keep.failure)
-		note_failure(store_delete_flow(keep.store, name, flow->table_id, flow->priority,
-					       match, &keep.error));
+	note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
+	if (!keep.failure && flow->kept_id)
+		note_failure(store_delete_flow(keep.store, flow->kept_id, &keep.error));
+}
+
+static void forget_waiting(void)
+{
+	free(keep.waiting);
+	keep.waiting = NULL;
+	keep.n_waiting = keep.waiting_size = 0;
 }
 
 void flow_keep_start(struct store *store)
@@ -164,8 +237,8 @@ void flow_keep_stop(void)
 	flow_mod_set_observer(NULL);
 	if (keep.store)
 		flow_keep_flush();
-	keys_clear(&keep.touched);
-	keys_clear(&keep.waiting);
+	touched_clear(&keep.touched);
+	forget_waiting();
 	text_free(&keep.match);
 	text_free(&keep.actions);
 	keep.store = NULL;
@@ -180,12 +253,8 @@ static int write_waiting(struct error *error)
 {
 	int result = 0;
 
-	for (size_t i = 0; !result && i < keep.waiting.n; i++) {
-		const struct flow_key *key = &keep.waiting.keys[i];
-
-		result = store_delete_flow(keep.store, key->bridge, key->table_id, key->priority,
-					   key->match, error);
-	}
+	for (size_t i = 0; !result && i < keep.n_waiting; i++)
+		result = store_delete_flow(keep.store, keep.waiting[i], error);
 	return result;
 }
 
@@ -201,6 +270,7 @@ int flow_keep_begin(struct error *error)
 		return result;
 	keep.in_request = true;
 	keep.failure = 0;
+	keep.clock_offset_ns = clock_offset();
 	error_clear(&keep.error);
 	return 0;
 }
@@ -217,18 +287,18 @@ int flow_keep_check(struct error *error)
 void flow_keep_commit(void)
 {
 	keep.in_request = false;
-	keys_clear(&keep.touched);
+	touched_clear(&keep.touched);
 }
 
 void flow_keep_flush(void)
 {
 	struct error error = { 0 };
 
-	if (!keep.waiting.n || keep.in_request)
+	if (!keep.n_waiting || keep.in_request)
 		return;
 	if (!store_begin(keep.store, &error) && !write_waiting(&error) &&
 	    !store_commit(keep.store, &error)) {
-		keys_clear(&keep.waiting);
+		forget_waiting();
 		return;
 	}
 	store_rollback(keep.store);
@@ -240,11 +310,7 @@ void flow_keep_flush(void)
 struct batch {
 	struct bridge *bridge;
 	unsigned int n;
-	struct flow_mod *mods;
-	struct batch_times {
-		uint64_t created_ns;
-		uint64_t modified_ns;
-	} * times;
+	struct flow_change *changes;
 	uint64_t now_ns; // realtime
 	uint64_t monotonic_ns;
 };
@@ -257,26 +323,10 @@ static uint64_t to_monotonic(const struct batch *batch, uint64_t realtime_ns)
 	return age < batch->monotonic_ns ? batch->monotonic_ns - age : 0;
 }
 
-// Put the times back that the flows had.
-static void restore_times(struct batch *batch)
-{
-	for (unsigned int i = 0; i < batch->n; i++) {
-		const struct flow_text *text = &batch->mods[i].text;
-		struct table *table = bridge_table(batch->bridge, text->table_id);
-		struct flow *flow = table ? table_find(table, &text->match, text->priority) : NULL;
-
-		if (!flow)
-			continue;
-		flow->created_ns = to_monotonic(batch, batch->times[i].created_ns);
-		flow->modified_ns = to_monotonic(batch, batch->times[i].modified_ns);
-		flow->created_realtime_ns = batch->times[i].created_ns;
-	}
-}
-
 static void release_batch(struct batch *batch)
 {
 	for (unsigned int i = 0; i < batch->n; i++)
-		flow_text_release(&batch->mods[i].text);
+		flow_free(batch->changes[i].flow);
 	batch->n = 0;
 }
 
@@ -285,43 +335,54 @@ static int apply_batch(struct batch *batch, struct error *error)
 	int result = 0;
 
 	if (batch->n)
-		result = flow_mod_apply(batch->bridge, batch->mods, batch->n, error);
-	if (!result)
-		restore_times(batch);
+		result = flow_mod_apply_list(batch->bridge, batch->changes, batch->n, NULL, error);
 	release_batch(batch);
 	return result;
 }
 
-static int load_flow(void *context, const struct store_flow *flow, struct error *error)
+static int parse_flow(const struct store_flow *flow, struct flow_text *parsed, struct error *error)
 {
-	struct batch *batch = context;
-	struct flow_mod *mod = &batch->mods[batch->n];
-	uint64_t timeout_ns = flow->hard_timeout * NS_PER_SECOND;
 	struct text text = { 0 };
 	int result;
 
-	if (timeout_ns && flow->modified_ns + timeout_ns <= batch->now_ns)
-		return 0;
-	mod->command = FLOW_ADD;
 	text_addf(&text, "table=%u,priority=%u%s%s,actions=%s", flow->table_id, flow->priority,
 		  *flow->match ? "," : "", flow->match, flow->actions);
 	result = text.failed ? error_set(error, ENOMEM, "out of memory")
-			     : flow_text_parse(text.data, FLOW_TEXT_ADD, NULL, &mod->text, error);
+			     : flow_text_parse(text.data, FLOW_TEXT_ADD, NULL, parsed, error);
 	if (result)
 		error_prefix(error, "flow '%.400s' of the store", text.data);
 	text_free(&text);
+	return result;
+}
+
+static int load_flow(void *context, const struct store_flow *kept, struct error *error)
+{
+	struct batch *batch = context;
+	uint64_t timeout_ns = kept->hard_timeout * NS_PER_SECOND;
+	struct flow_text text;
+	struct flow *flow;
+	int result;
+
+	if (timeout_ns && kept->modified_ns + timeout_ns <= batch->now_ns)
+		return 0;
+	result = parse_flow(kept, &text, error);
 	if (result)
 		return result;
-	mod->text.cookie = flow->cookie;
-	mod->text.has_cookie = true;
-	mod->text.idle_timeout = (uint16_t)flow->idle_timeout;
-	mod->text.hard_timeout = (uint16_t)flow->hard_timeout;
-	mod->text.importance = (uint16_t)flow->importance;
+	text.cookie = kept->cookie;
+	text.has_cookie = true;
+	text.idle_timeout = (uint16_t)kept->idle_timeout;
+	text.hard_timeout = (uint16_t)kept->hard_timeout;
+	text.importance = (uint16_t)kept->importance;
 	// Overlap was checked when it was added; among kept flows it would depend on their order.
-	mod->text.flags = (uint16_t)(flow->flags & ~FLOW_FLAG_CHECK_OVERLAP);
-	batch->times[batch->n].created_ns = flow->created_ns;
-	batch->times[batch->n].modified_ns = flow->modified_ns;
-	batch->n++;
+	text.flags = (uint16_t)(kept->flags & ~FLOW_FLAG_CHECK_OVERLAP);
+	flow = flow_create(&text);
+	flow_text_release(&text);
+	if (!flow)
+		return error_set(error, ENOMEM, "out of memory");
+	flow->created_ns = to_monotonic(batch, kept->created_ns);
+	flow->modified_ns = to_monotonic(batch, kept->modified_ns);
+	flow->kept_id = kept->id;
+	batch->changes[batch->n++] = (struct flow_change){ .flow = flow };
 	return batch->n == LOAD_BATCH ? apply_batch(batch, error) : 0;
 }
 
@@ -330,22 +391,16 @@ static int batch_create(struct batch *batch, struct bridge *bridge, unsigned int
 {
 	memset(batch, 0, sizeof(*batch));
 	batch->bridge = bridge;
-	batch->mods = calloc(size, sizeof(*batch->mods));
-	batch->times = calloc(size, sizeof(*batch->times));
+	batch->changes = calloc(size, sizeof(*batch->changes));
 	batch->now_ns = clock_realtime_ns();
 	batch->monotonic_ns = clock_monotonic_ns();
-	if (batch->mods && batch->times)
-		return 0;
-	free(batch->mods);
-	free(batch->times);
-	return error_set(error, ENOMEM, "out of memory");
+	return batch->changes ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 
 static void batch_destroy(struct batch *batch)
 {
 	release_batch(batch);
-	free(batch->mods);
-	free(batch->times);
+	free(batch->changes);
 }
 
 int flow_keep_load(struct store *store, struct bridge *bridge, struct error *error)
@@ -365,26 +420,26 @@ int flow_keep_load(struct store *store, struct bridge *bridge, struct error *err
 }
 
 // Take out a flow that was not there before the request.
-static int delete_flow(struct bridge *bridge, const struct flow_key *key, struct error *error)
+static int delete_flow(struct bridge *bridge, const struct touched_flow *touched,
+		       struct error *error)
 {
-	struct flow_mod mod = { .command = FLOW_DELETE_STRICT };
-	struct text text = { 0 };
-	int result;
+	struct flow_mod mod = {
+		.command = FLOW_DELETE_STRICT,
+		.text = { .table_id = touched->table_id,
+			  .has_table = true,
+			  .priority = touched->priority,
+			  .out_port = OFPP_ANY,
+			  .out_group = OFPP_ANY },
+	};
 
-	text_addf(&text, "table=%u,priority=%u%s%s", key->table_id, key->priority,
-		  *key->match ? "," : "", key->match);
-	result = flow_text_parse(text.data, FLOW_TEXT_DELETE, NULL, &mod.text, error);
-	text_free(&text);
-	if (result)
-		return result;
-	result = flow_mod_apply(bridge, &mod, 1, error);
-	flow_text_release(&mod.text);
-	return result;
+	match_unpack(touched->mask, touched->values, &mod.text.match);
+	return flow_mod_apply(bridge, &mod, 1, error);
 }
 
-static int undo_flow(const struct flow_key *key, struct error *error)
+static int undo_flow(const char *bridge_name, const struct touched_flow *touched,
+		     struct error *error)
 {
-	struct bridge *bridge = bridge_find(key->bridge);
+	struct bridge *bridge = bridge_find(bridge_name);
 	struct batch batch;
 	int result;
 
@@ -393,26 +448,35 @@ static int undo_flow(const struct flow_key *key, struct error *error)
 	result = batch_create(&batch, bridge, 1, error);
 	if (result)
 		return result;
-	result = store_get_flow(keep.store, key->bridge, key->table_id, key->priority, key->match,
-				load_flow, &batch, error);
+	if (touched->kept_id)
+		result = store_get_flow(keep.store, touched->kept_id, load_flow, &batch, error);
 	if (!result)
-		result = batch.n ? apply_batch(&batch, error) : delete_flow(bridge, key, error);
+		result = batch.n ? apply_batch(&batch, error) : delete_flow(bridge, touched, error);
 	batch_destroy(&batch);
 	return result;
 }
 
 void flow_keep_undo(void)
 {
-	struct flow_keys touched = keep.touched;
+	struct touched_flows touched = keep.touched;
 	struct error error = { 0 };
+	size_t at = touched.n;
+	uint32_t words = touched.last;
 
 	memset(&keep.touched, 0, sizeof(keep.touched));
 	keep.in_request = false;
 	flow_keep_pause(true);
-	for (size_t i = touched.n; i-- > 0;)
-		if (undo_flow(&touched.keys[i], &error))
+	// Backwards: what was replaced last had been something else before.
+	while (at) {
+		const struct touched_flow *flow;
+
+		at -= words;
+		flow = (const struct touched_flow *)&touched.words[at];
+		words = flow->previous;
+		if (undo_flow(touched.bridges[flow->bridge], flow, &error))
 			log_error("a flow could not be brought back after a failed request: %s",
 				  error.message);
+	}
 	flow_keep_pause(false);
-	keys_clear(&touched);
+	touched_clear(&touched);
 }

@@ -1,6 +1,7 @@
 #include "ctl/process.h"
 
 #include "common/error.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,6 +113,18 @@ void process_ready(void)
 	if (chdir("/")) {
 		// We only keep the old directory busy.
 	}
+}
+
+void process_raise_limits(void)
+{
+	struct rlimit files;
+
+	// Without more files the switch works all the same, with fewer ports.
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == files.rlim_max)
+		return;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		log_warning("cannot raise the number of open files: %s", strerror(errno));
 }
 
 int process_write_pidfile(const char *path, struct error *error)

@@ -15,6 +15,9 @@ int process_detach(struct error *error);
 // Let the parent of process_detach() go.
 void process_ready(void);
 
+// As many open files as the system allows: each queue of each port has some.
+void process_raise_limits(void);
+
 int process_write_pidfile(const char *path, struct error *error);
 
 #endif

@@ -28,11 +28,6 @@ static void add_number(struct text *text, const char *before, const json_t *obje
 	text_addf(text, "%s%" JSON_INTEGER_FORMAT, before, number(object, key));
 }
 
-static bool has_option(const json_t *request, const char *option)
-{
-	return json_is_true(json_object_get(json_object_get(request, "options"), option));
-}
-
 // --- Configuration ---
 
 static void render_record(const struct schema_table *table, const json_t *columns,
@@ -295,62 +290,13 @@ static void render_fdb(const json_t *request, const json_t *answer, struct text 
 
 // --- Flows ---
 
-// Seconds with up to three decimals, as few as are needed.
-static void add_duration(struct text *text, double seconds)
+static void render_aggregate(const json_t *request, const json_t *answer, struct text *text)
 {
-	char digits[64];
-	size_t n = (size_t)snprintf(digits, sizeof(digits), "%.3f", seconds);
-
-	while (n && digits[n - 1] == '0')
-		digits[--n] = '\0';
-	if (n && digits[n - 1] == '.')
-		digits[--n] = '\0';
-	text_addf(text, "duration=%ss, ", digits);
-}
-
-static void add_unless_zero(struct text *text, const json_t *flow, const char *key)
-{
-	if (number(flow, key))
-		text_addf(text, "%s=%" JSON_INTEGER_FORMAT ", ", key, number(flow, key));
-}
-
-static void render_flow(const json_t *flow, bool stats, struct text *text)
-{
-	const char *match = string(flow, "match");
-	json_t *flag;
-	size_t i;
-
-	text_add(text, " ");
-	if (stats || strcmp(string(flow, "cookie"), "0x0"))
-		text_addf(text, "cookie=%s, ", string(flow, "cookie"));
-	if (stats)
-		add_duration(text, json_real_value(json_object_get(flow, "duration")));
-	if (stats || number(flow, "table"))
-		text_addf(text, "table=%" JSON_INTEGER_FORMAT ", ", number(flow, "table"));
-	if (stats) {
-		add_number(text, "n_packets=", flow, "n_packets");
-		add_number(text, ", n_bytes=", flow, "n_bytes");
-		text_add(text, ", ");
-	}
-	add_unless_zero(text, flow, "idle_timeout");
-	add_unless_zero(text, flow, "hard_timeout");
-	json_array_foreach (json_object_get(flow, "flags"), i, flag)
-		text_addf(text, "%s ", json_string_value(flag));
-	add_unless_zero(text, flow, "importance");
-	if (number(flow, "priority") != 32768)
-		text_addf(text, "priority=%" JSON_INTEGER_FORMAT "%s", number(flow, "priority"),
-			  *match ? "," : " ");
-	text_addf(text, "%s%sactions=%s\n", match, *match ? " " : "", string(flow, "actions"));
-}
-
-static void render_flows(const json_t *request, const json_t *answer, struct text *text)
-{
-	bool stats = !has_option(request, "no-stats");
-	json_t *flow;
-	size_t i;
-
-	json_array_foreach ((json_t *)answer, i, flow)
-		render_flow(flow, stats, text);
+	(void)request;
+	add_number(text, "packet_count=", answer, "packet_count");
+	add_number(text, " byte_count=", answer, "byte_count");
+	add_number(text, " flow_count=", answer, "flow_count");
+	text_add(text, "\n");
 }
 
 static void render_groups(const json_t *request, const json_t *answer, struct text *text)
@@ -521,9 +467,9 @@ static const struct {
 	{ "dump-ports-desc", render_ports_desc },
 	{ "drops", render_drops },
 	{ "fdb-show", render_fdb },
-	{ "dump-flows", render_flows },
 	{ "dump-groups", render_groups },
 	{ "dump-group-stats", render_group_stats },
+	{ "dump-aggregate", render_aggregate },
 	{ "dump-tables", render_tables },
 	{ "trace", render_trace },
 	{ "version", render_version },

@@ -16,8 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_REQUEST (64u << 20)
-#define MAX_PENDING (128u << 20) // requests of all connections that are not complete yet
+#define MAX_REQUEST (8u << 20) // of JSON, which takes 20 ns a byte
+#define MAX_ATTACHED (256u << 20)
+#define MAX_PENDING (512u << 20) // requests of all connections that are not complete yet
 #define MAX_DEPTH 64
 #define MAX_CONNECTIONS 64
 #define MAX_READ (1u << 20)
@@ -30,6 +31,7 @@ struct connection {
 	struct bufferevent *buffer;
 	struct text input; // what was read and not answered yet
 	size_t scanned; // bytes of it without a newline
+	size_t n_attached; // bytes that follow the newline
 	bool closing; // after the reply is sent
 	bool answering; // a reply is being sent
 };
@@ -128,8 +130,11 @@ static void free_reply(const void *data, size_t size, void *context)
 static void send_reply(struct connection *connection, char *text)
 {
 	struct evbuffer *output = bufferevent_get_output(connection->buffer);
+	struct text *attached = &connection->server->control->output;
+	size_t n;
 
 	if (!text) {
+		text_free(attached);
 		connection_close(connection);
 		return;
 	}
@@ -137,12 +142,35 @@ static void send_reply(struct connection *connection, char *text)
 	if (evbuffer_add_reference(output, text, strlen(text), free_reply, NULL))
 		free(text);
 	evbuffer_add(output, "\n", 1);
+	if (!attached->length)
+		return;
+	n = attached->length;
+	text = text_steal(attached);
+	if (!text || evbuffer_add_reference(output, text, n, free_reply, NULL)) {
+		free(text);
+		connection_close(connection);
+	}
 }
 
 static void refuse(struct connection *connection, const struct error *error)
 {
 	connection->closing = true;
 	send_reply(connection, dump_error(error));
+}
+
+// How many bytes the request says that follow it: {"attached": N, ...
+static size_t attached_bytes(const char *line, size_t size)
+{
+	static const char name[] = "{\"attached\":";
+	size_t n = 0, at = sizeof(name) - 1;
+
+	if (size < at || memcmp(line, name, at))
+		return 0;
+	while (at < size && line[at] == ' ')
+		at++;
+	for (; at < size && line[at] >= '0' && line[at] <= '9' && n <= MAX_ATTACHED; at++)
+		n = n * 10 + (size_t)(line[at] - '0');
+	return n;
 }
 
 static size_t pending_bytes(const struct server *server)
@@ -161,6 +189,10 @@ static bool refuse_size(struct connection *connection)
 
 	if (connection->scanned > MAX_REQUEST)
 		error_set(&error, E2BIG, "the request is longer than %u MiB", MAX_REQUEST >> 20);
+	else if (connection->n_attached > MAX_ATTACHED)
+		error_set(&error, E2BIG,
+			  "the texts of a request are longer than %u MiB: split them",
+			  MAX_ATTACHED >> 20);
 	else if (pending_bytes(connection->server) > MAX_PENDING)
 		error_set(&error, E2BIG, "too many long requests at once: try again later");
 	else if (connection->input.failed)
@@ -169,6 +201,7 @@ static bool refuse_size(struct connection *connection)
 		return false;
 	text_free(&connection->input);
 	connection->scanned = 0;
+	connection->n_attached = 0;
 	refuse(connection, &error);
 	return true;
 }
@@ -177,22 +210,40 @@ static bool refuse_size(struct connection *connection)
 static void take_input(struct connection *connection)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->buffer);
-	char chunk[16384];
+	static char chunk[256 * 1024];
 	int n;
 
 	while ((n = evbuffer_remove(input, chunk, sizeof(chunk))) > 0)
 		text_add_bytes(&connection->input, chunk, (size_t)n);
 }
 
+// Run the line with what is attached to it, whose last byte must be 0.
+static char *answer_request(struct connection *connection, size_t length)
+{
+	struct control *control = connection->server->control;
+	char *attached = connection->input.data + length + 1;
+	char *reply;
+
+	if (connection->n_attached)
+		attached[connection->n_attached - 1] = '\0';
+	control->attached = attached;
+	control->n_attached = connection->n_attached;
+	reply = server_answer(control, connection->input.data, length, &connection->closing);
+	control->attached = NULL;
+	control->n_attached = 0;
+	return reply;
+}
+
 static void answer_line(struct connection *connection, size_t length)
 {
 	struct text *input = &connection->input;
-	char *reply = server_answer(connection->server->control, input->data, length,
-				    &connection->closing);
+	char *reply = answer_request(connection, length);
+	const size_t used = length + 1 + connection->n_attached;
 
 	connection->scanned = 0;
-	memmove(input->data, input->data + length + 1, input->length - length - 1);
-	input->length -= length + 1;
+	connection->n_attached = 0;
+	memmove(input->data, input->data + used, input->length - used);
+	input->length -= used;
 	if (!input->length)
 		text_free(input);
 	send_reply(connection, reply);
@@ -208,7 +259,10 @@ static void answer_next(struct connection *connection)
 		newline = memchr(input->data + connection->scanned, '\n',
 				 input->length - connection->scanned);
 	connection->scanned = newline ? (size_t)(newline - input->data) : input->length;
-	if (refuse_size(connection) || !newline)
+	if (newline)
+		connection->n_attached = attached_bytes(input->data, connection->scanned);
+	if (refuse_size(connection) || !newline ||
+	    input->length - connection->scanned - 1 < connection->n_attached)
 		return;
 	connection->answering = true;
 	// Until the reply is out, the peer has to wait with its next request.

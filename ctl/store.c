@@ -15,7 +15,10 @@
 #include <unistd.h>
 
 #define STORE_APPLICATION_ID 0x76737764 // "vswd"
-#define STORE_VERSION 1
+// 1: flows were found by bridge, table, priority and match.
+#define STORE_VERSION 2
+// A flow's number: its bridge's in the upper bits.
+#define FLOW_ID_BITS 40
 #define DIRECTORY_MODE 0750
 
 enum statement {
@@ -29,26 +32,34 @@ enum statement {
 	DELETE_GROUPS,
 	EACH_GROUP,
 	GET_GROUP,
+	LAST_FLOW,
+	FIND_BRIDGE,
+	ADD_BRIDGE,
 	N_STATEMENTS
 };
 
 #define FLOW_COLUMNS                                                                               \
-	"table_id, priority, match, actions, cookie, idle_timeout, hard_timeout, importance, "     \
+	"id, table_id, priority, match, actions, cookie, idle_timeout, hard_timeout, importance, " \
 	"flags, created, modified"
 
+#define FLOW_TABLES                                                                                \
+	"CREATE TABLE flow_bridge (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"        \
+	"CREATE TABLE flow (id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, "                   \
+	"priority INTEGER NOT NULL, match TEXT NOT NULL, actions TEXT NOT NULL, "                  \
+	"cookie INTEGER NOT NULL, idle_timeout INTEGER NOT NULL, "                                 \
+	"hard_timeout INTEGER NOT NULL, importance INTEGER NOT NULL, flags INTEGER NOT NULL, "     \
+	"created INTEGER NOT NULL, modified INTEGER NOT NULL);"
+
 static const char *const statement_texts[N_STATEMENTS] = {
-	// An update keeps the rowid, so that flows come back in the order in which they were added:
-	// of several that match with equal priority the first wins.
-	[PUT_FLOW] = "INSERT INTO flow (bridge, " FLOW_COLUMNS
-		     ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) "
-		     "ON CONFLICT DO UPDATE SET actions=?5, cookie=?6, idle_timeout=?7, "
-		     "hard_timeout=?8, importance=?9, flags=?10, created=?11, modified=?12",
-	[DELETE_FLOW] = "DELETE FROM flow WHERE bridge=?1 AND table_id=?2 AND priority=?3 "
-			"AND match=?4",
-	[DELETE_FLOWS] = "DELETE FROM flow WHERE bridge=?1",
-	[EACH_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE bridge=?1 ORDER BY rowid",
-	[GET_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE bridge=?1 AND table_id=?2 "
-		     "AND priority=?3 AND match=?4",
+	[PUT_FLOW] = "INSERT OR REPLACE INTO flow (" FLOW_COLUMNS
+		     ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+	[DELETE_FLOW] = "DELETE FROM flow WHERE id=?1",
+	[DELETE_FLOWS] = "DELETE FROM flow WHERE id BETWEEN ?1 AND ?2",
+	[EACH_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+	[GET_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE id=?1",
+	[LAST_FLOW] = "SELECT max(id) FROM flow WHERE id BETWEEN ?1 AND ?2",
+	[FIND_BRIDGE] = "SELECT number FROM flow_bridge WHERE name=?1",
+	[ADD_BRIDGE] = "INSERT INTO flow_bridge (name) VALUES (?1)",
 	[PUT_GROUP] = "INSERT INTO flow_group (bridge, group_id, text) VALUES (?1,?2,?3) "
 		      "ON CONFLICT DO UPDATE SET text=?3",
 	[DELETE_GROUP] = "DELETE FROM flow_group WHERE bridge=?1 AND group_id=?2",
@@ -57,10 +68,20 @@ static const char *const statement_texts[N_STATEMENTS] = {
 	[GET_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 AND group_id=?2",
 };
 
+// A bridge that flows were added to since the last rollback.
+struct store_bridge {
+	struct store_bridge *next;
+	char *name;
+	uint64_t number;
+	uint64_t last; // number of its last flow
+};
+
 struct store {
 	sqlite3 *db;
 	char *path;
 	bool in_transaction;
+	bool was_full; // since the last rollback
+	struct store_bridge *bridges;
 	sqlite3_stmt *statements[N_STATEMENTS];
 	sqlite3_stmt *inserts[N_SCHEMA_TABLES]; // prepared when first used
 };
@@ -91,6 +112,7 @@ static int store_fail(struct store *store, const char *what, struct error *error
 				 "directory exist and are writable, or name another with --db",
 				 what, store->path, sqlite3_errmsg(store->db));
 	case SQLITE_FULL:
+		store->was_full = true;
 		return error_set(error, ENOSPC, "cannot %s database '%s': the disk is full", what,
 				 store->path);
 	default:
@@ -146,7 +168,8 @@ static int check_integrity(struct store *store, struct error *error)
 }
 
 // Whose file is it, and which version? *fresh: an empty file.
-static int check_identity(struct store *store, bool *fresh, struct error *error)
+static int check_identity(struct store *store, bool *fresh, int64_t *version_out,
+			  struct error *error)
 {
 	int64_t tables = 0, application = 0, version = 0;
 	int result = query_integer(store, "SELECT count(*) FROM sqlite_schema", &tables, error);
@@ -158,6 +181,7 @@ static int check_identity(struct store *store, bool *fresh, struct error *error)
 	if (result)
 		return result;
 	*fresh = tables == 0;
+	*version_out = version;
 	if (*fresh)
 		return 0;
 	if (application != STORE_APPLICATION_ID)
@@ -193,17 +217,29 @@ static int make_tables(struct store *store, struct error *error)
 		add_kept_columns(&schema_tables[i], ", \"%s\" TEXT", &sql);
 		text_add(&sql, ");");
 	}
-	text_add(&sql, "CREATE TABLE flow (bridge TEXT NOT NULL, table_id INTEGER NOT NULL, "
-		       "priority INTEGER NOT NULL, match TEXT NOT NULL, actions TEXT NOT NULL, "
-		       "cookie INTEGER NOT NULL, idle_timeout INTEGER NOT NULL, "
-		       "hard_timeout INTEGER NOT NULL, importance INTEGER NOT NULL, "
-		       "flags INTEGER NOT NULL, created INTEGER NOT NULL, "
-		       "modified INTEGER NOT NULL, "
-		       "PRIMARY KEY (bridge, table_id, priority, match));");
+	text_add(&sql, FLOW_TABLES);
 	text_addf(&sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
 		  STORE_APPLICATION_ID, STORE_VERSION);
 	result = execute(store, sql.data ? sql.data : "", "write", error);
 	text_free(&sql);
+	return result;
+}
+
+// Flows of version 1, in their order.
+static int upgrade_flows(struct store *store, struct error *error)
+{
+	static const char *const steps =
+		"BEGIN IMMEDIATE; ALTER TABLE flow RENAME TO flow1;" FLOW_TABLES
+		"INSERT INTO flow_bridge (name) SELECT DISTINCT bridge FROM flow1;"
+		"INSERT INTO flow (" FLOW_COLUMNS ") SELECT (number << 40) + flow1.rowid, "
+		"table_id, priority, match, actions, cookie, idle_timeout, hard_timeout, "
+		"importance, flags, created, modified "
+		"FROM flow1 JOIN flow_bridge ON name = bridge ORDER BY 1;"
+		"DROP TABLE flow1; PRAGMA user_version=2; COMMIT;";
+	int result = execute(store, steps, "upgrade", error);
+
+	if (result)
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	return result;
 }
 
@@ -273,9 +309,17 @@ static int make_directory(const char *path, struct error *error)
 			 directory, strerror(errno));
 }
 
+// What a transaction that failed had written to the log stays in it and fills the disk, until the
+// log is emptied into the database. If even that is not possible, the next attempt may be.
+static void release_log(struct store *store)
+{
+	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 static int set_up(struct store *store, struct error *error)
 {
 	bool fresh = true;
+	int64_t version = 0;
 	int result;
 
 	sqlite3_busy_timeout(store->db, 0);
@@ -283,7 +327,7 @@ static int set_up(struct store *store, struct error *error)
 	result = execute(store, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA trusted_schema=OFF;", "open",
 			 error);
 	if (!result)
-		result = check_identity(store, &fresh, error);
+		result = check_identity(store, &fresh, &version, error);
 	if (!result)
 		result = execute(store,
 				 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
@@ -291,10 +335,13 @@ static int set_up(struct store *store, struct error *error)
 				 "write", error);
 	if (!result && fresh)
 		result = make_tables(store, error);
+	if (!result && !fresh && version < 2)
+		result = upgrade_flows(store, error);
+	if (result)
+		return result;
 	// An empty transaction writes nothing; this one proves that we may write. On a full disk
 	// the switch starts all the same: what it connects matters more than changes do.
-	if (!result)
-		result = execute(store, "PRAGMA user_version=1", "write", error);
+	result = execute(store, "PRAGMA user_version=2", "write", error);
 	if (result == -ENOSPC && !fresh) {
 		log_warning("%s: the configuration cannot be changed until there is room",
 			    error ? error->message : "the disk is full");
@@ -307,6 +354,9 @@ static int set_up(struct store *store, struct error *error)
 		result = add_missing_tables(store, error);
 	if (!result)
 		result = prepare_statements(store, error);
+	// From now on the database has its size, and emptying the log needs little room.
+	if (!result)
+		release_log(store);
 	return result;
 }
 
@@ -324,7 +374,7 @@ int store_open(const char *path, struct store **store_out, struct error *error)
 	}
 	if (sqlite3_open_v2(path, &store->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
-				    SQLITE_OPEN_EXRESCODE,
+				    SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
 		result = store_fail(store, "open", error);
 	if (!result)
@@ -337,12 +387,24 @@ int store_open(const char *path, struct store **store_out, struct error *error)
 	return 0;
 }
 
+static void forget_bridges(struct store *store)
+{
+	while (store->bridges) {
+		struct store_bridge *bridge = store->bridges;
+
+		store->bridges = bridge->next;
+		free(bridge->name);
+		free(bridge);
+	}
+}
+
 void store_close(struct store *store)
 {
 	if (!store)
 		return;
 	if (store->in_transaction)
 		store_rollback(store);
+	forget_bridges(store);
 	for (int i = 0; i < N_STATEMENTS; i++)
 		sqlite3_finalize(store->statements[i]);
 	for (int i = 0; i < N_SCHEMA_TABLES; i++)
@@ -375,6 +437,10 @@ void store_rollback(struct store *store)
 	if (store->in_transaction && !sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	store->in_transaction = false;
+	forget_bridges(store);
+	if (store->was_full)
+		release_log(store);
+	store->was_full = false;
 }
 
 static int damaged_row(struct store *store, const struct schema_table *table, const char *uuid,
@@ -565,21 +631,85 @@ static int run(struct store *store, enum statement which, struct error *error)
 	return result;
 }
 
-static void bind_key(sqlite3_stmt *statement, const char *bridge, unsigned int table_id,
-		     unsigned int priority, const char *match)
+// The integer that a prepared one-row statement answers; 0 without a row.
+static int ask(struct store *store, enum statement which, uint64_t *value, struct error *error)
 {
-	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 2, table_id);
-	sqlite3_bind_int64(statement, 3, priority);
-	sqlite3_bind_text(statement, 4, match, -1, SQLITE_STATIC);
+	sqlite3_stmt *statement = store->statements[which];
+	int step = sqlite3_step(statement);
+	int result = 0;
+
+	*value = step == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+	if (step != SQLITE_ROW && step != SQLITE_DONE)
+		result = store_fail(store, "read", error);
+	sqlite3_reset(statement);
+	return result;
 }
 
-int store_put_flow(struct store *store, const char *bridge, const struct store_flow *flow,
+static int find_bridge(struct store *store, const char *name, uint64_t *number, struct error *error)
+{
+	sqlite3_bind_text(store->statements[FIND_BRIDGE], 1, name, -1, SQLITE_STATIC);
+	return ask(store, FIND_BRIDGE, number, error);
+}
+
+// Both ends of the numbers of a bridge's flows.
+static void bind_range(sqlite3_stmt *statement, uint64_t bridge)
+{
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)(bridge << FLOW_ID_BITS));
+	sqlite3_bind_int64(statement, 2, (sqlite3_int64)(((bridge + 1) << FLOW_ID_BITS) - 1));
+}
+
+static int read_bridge(struct store *store, struct store_bridge *bridge, struct error *error)
+{
+	int result = find_bridge(store, bridge->name, &bridge->number, error);
+
+	if (!result && !bridge->number) {
+		sqlite3_bind_text(store->statements[ADD_BRIDGE], 1, bridge->name, -1,
+				  SQLITE_STATIC);
+		result = run(store, ADD_BRIDGE, error);
+		bridge->number = (uint64_t)sqlite3_last_insert_rowid(store->db);
+	}
+	if (result)
+		return result;
+	bind_range(store->statements[LAST_FLOW], bridge->number);
+	result = ask(store, LAST_FLOW, &bridge->last, error);
+	if (!bridge->last)
+		bridge->last = bridge->number << FLOW_ID_BITS;
+	return result;
+}
+
+static struct store_bridge *get_bridge(struct store *store, const char *name, struct error *error)
+{
+	struct store_bridge *bridge = store->bridges;
+
+	while (bridge && strcmp(bridge->name, name))
+		bridge = bridge->next;
+	if (bridge)
+		return bridge;
+	bridge = calloc(1, sizeof(*bridge));
+	if (!bridge || !(bridge->name = strdup(name))) {
+		free(bridge);
+		error_set(error, ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (read_bridge(store, bridge, error)) {
+		free(bridge->name);
+		free(bridge);
+		return NULL;
+	}
+	bridge->next = store->bridges;
+	store->bridges = bridge;
+	return bridge;
+}
+
+int store_put_flow(struct store *store, uint64_t id, const struct store_flow *flow,
 		   struct error *error)
 {
 	sqlite3_stmt *statement = store->statements[PUT_FLOW];
 
-	bind_key(statement, bridge, flow->table_id, flow->priority, flow->match);
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)id);
+	sqlite3_bind_int64(statement, 2, flow->table_id);
+	sqlite3_bind_int64(statement, 3, flow->priority);
+	sqlite3_bind_text(statement, 4, flow->match, -1, SQLITE_STATIC);
 	sqlite3_bind_text(statement, 5, flow->actions, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 6, (sqlite3_int64)flow->cookie);
 	sqlite3_bind_int64(statement, 7, flow->idle_timeout);
@@ -591,16 +721,34 @@ int store_put_flow(struct store *store, const char *bridge, const struct store_f
 	return run(store, PUT_FLOW, error);
 }
 
-int store_delete_flow(struct store *store, const char *bridge, unsigned int table_id,
-		      unsigned int priority, const char *match, struct error *error)
+int store_add_flow(struct store *store, const char *bridge_name, const struct store_flow *flow,
+		   uint64_t *id, struct error *error)
 {
-	bind_key(store->statements[DELETE_FLOW], bridge, table_id, priority, match);
+	struct store_bridge *bridge = get_bridge(store, bridge_name, error);
+	int result;
+
+	if (!bridge)
+		return -EIO;
+	result = store_put_flow(store, bridge->last + 1, flow, error);
+	if (!result)
+		*id = ++bridge->last;
+	return result;
+}
+
+int store_delete_flow(struct store *store, uint64_t id, struct error *error)
+{
+	sqlite3_bind_int64(store->statements[DELETE_FLOW], 1, (sqlite3_int64)id);
 	return run(store, DELETE_FLOW, error);
 }
 
 int store_delete_flows(struct store *store, const char *bridge, struct error *error)
 {
-	sqlite3_bind_text(store->statements[DELETE_FLOWS], 1, bridge, -1, SQLITE_STATIC);
+	uint64_t number;
+	int result = find_bridge(store, bridge, &number, error);
+
+	if (result || !number)
+		return result;
+	bind_range(store->statements[DELETE_FLOWS], number);
 	return run(store, DELETE_FLOWS, error);
 }
 
@@ -614,17 +762,18 @@ static int visit_rows(struct store *store, sqlite3_stmt *statement,
 
 	while (!result && (step = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct store_flow flow = {
-			.table_id = (unsigned int)sqlite3_column_int64(statement, 0),
-			.priority = (unsigned int)sqlite3_column_int64(statement, 1),
-			.match = (const char *)sqlite3_column_text(statement, 2),
-			.actions = (const char *)sqlite3_column_text(statement, 3),
-			.cookie = (uint64_t)sqlite3_column_int64(statement, 4),
-			.idle_timeout = (unsigned int)sqlite3_column_int64(statement, 5),
-			.hard_timeout = (unsigned int)sqlite3_column_int64(statement, 6),
-			.importance = (unsigned int)sqlite3_column_int64(statement, 7),
-			.flags = (unsigned int)sqlite3_column_int64(statement, 8),
-			.created_ns = (uint64_t)sqlite3_column_int64(statement, 9),
-			.modified_ns = (uint64_t)sqlite3_column_int64(statement, 10),
+			.id = (uint64_t)sqlite3_column_int64(statement, 0),
+			.table_id = (unsigned int)sqlite3_column_int64(statement, 1),
+			.priority = (unsigned int)sqlite3_column_int64(statement, 2),
+			.match = (const char *)sqlite3_column_text(statement, 3),
+			.actions = (const char *)sqlite3_column_text(statement, 4),
+			.cookie = (uint64_t)sqlite3_column_int64(statement, 5),
+			.idle_timeout = (unsigned int)sqlite3_column_int64(statement, 6),
+			.hard_timeout = (unsigned int)sqlite3_column_int64(statement, 7),
+			.importance = (unsigned int)sqlite3_column_int64(statement, 8),
+			.flags = (unsigned int)sqlite3_column_int64(statement, 9),
+			.created_ns = (uint64_t)sqlite3_column_int64(statement, 10),
+			.modified_ns = (uint64_t)sqlite3_column_int64(statement, 11),
 		};
 
 		result = visit(context, &flow, error);
@@ -639,21 +788,21 @@ int store_each_flow(struct store *store, const char *bridge,
 		    int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		    void *context, struct error *error)
 {
-	sqlite3_stmt *statement = store->statements[EACH_FLOW];
+	uint64_t number;
+	int result = find_bridge(store, bridge, &number, error);
 
-	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
-	return visit_rows(store, statement, visit, context, error);
+	if (result || !number)
+		return result;
+	bind_range(store->statements[EACH_FLOW], number);
+	return visit_rows(store, store->statements[EACH_FLOW], visit, context, error);
 }
 
-int store_get_flow(struct store *store, const char *bridge, unsigned int table_id,
-		   unsigned int priority, const char *match,
+int store_get_flow(struct store *store, uint64_t id,
 		   int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		   void *context, struct error *error)
 {
-	sqlite3_stmt *statement = store->statements[GET_FLOW];
-
-	bind_key(statement, bridge, table_id, priority, match);
-	return visit_rows(store, statement, visit, context, error);
+	sqlite3_bind_int64(store->statements[GET_FLOW], 1, (sqlite3_int64)id);
+	return visit_rows(store, store->statements[GET_FLOW], visit, context, error);
 }
 
 int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,

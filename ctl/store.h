@@ -12,6 +12,7 @@ struct store;
 
 // A flow as it is kept: match and actions in canonical text with port numbers.
 struct store_flow {
+	uint64_t id; // set by what reads flows
 	unsigned int table_id;
 	unsigned int priority;
 	const char *match;
@@ -40,10 +41,13 @@ void store_rollback(struct store *store);
 int store_write(struct store *store, const struct config *old, const struct config *config,
 		struct error *error);
 
-int store_put_flow(struct store *store, const char *bridge, const struct store_flow *flow,
+// A flow has a number by which it is replaced and deleted. Later flows have higher numbers, and
+// they come back in this order: of several that match with equal priority the first wins.
+int store_add_flow(struct store *store, const char *bridge, const struct store_flow *flow,
+		   uint64_t *id, struct error *error);
+int store_put_flow(struct store *store, uint64_t id, const struct store_flow *flow,
 		   struct error *error);
-int store_delete_flow(struct store *store, const char *bridge, unsigned int table_id,
-		      unsigned int priority, const char *match, struct error *error);
+int store_delete_flow(struct store *store, uint64_t id, struct error *error);
 int store_delete_flows(struct store *store, const char *bridge, struct error *error);
 
 // Call visit() for each flow of the bridge; it returns 0 to go on. The flow is valid during the
@@ -52,8 +56,7 @@ int store_each_flow(struct store *store, const char *bridge,
 		    int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		    void *context, struct error *error);
 // One flow: visit() is called if it is there.
-int store_get_flow(struct store *store, const char *bridge, unsigned int table_id,
-		   unsigned int priority, const char *match,
+int store_get_flow(struct store *store, uint64_t id,
 		   int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		   void *context, struct error *error);
 

@@ -30,7 +30,25 @@ static const handler handlers[] = {
 
 const char *call_arg(const struct handler_call *call, size_t i)
 {
-	return json_string_value(json_array_get(call->args, i));
+	const json_t *arg = json_array_get(call->args, i);
+	const json_t *offset = json_object_get(arg, "attached");
+
+	// check_attached() has seen that it is there.
+	if (offset)
+		return call->transaction->control->attached + json_integer_value(offset);
+	return json_string_value(arg);
+}
+
+struct text *call_answer_text(const struct handler_call *call)
+{
+	return call->transaction->wants_text ? &call->transaction->control->output : NULL;
+}
+
+json_t *call_end_text(const struct handler_call *call, size_t start)
+{
+	const size_t length = call->transaction->control->output.length - start;
+
+	return json_pack("{s:I}", "text", (json_int_t)length);
 }
 
 size_t call_n_args(const struct handler_call *call)
@@ -134,9 +152,25 @@ static bool is_switch_command(const struct command *command)
 	return command->kind == COMMAND_SWITCH_READ || command->kind == COMMAND_SWITCH_CHANGE;
 }
 
+// Arguments that are beside the request lie within what came.
+static int check_attached(const struct control *control, const json_t *args, struct error *error)
+{
+	const json_t *arg;
+	size_t i;
+
+	json_array_foreach ((json_t *)args, i, arg) {
+		const json_int_t offset = json_integer_value(json_object_get(arg, "attached"));
+
+		if (json_is_object(arg) && (offset < 0 || (uint64_t)offset >= control->n_attached))
+			return error_set(error, EINVAL,
+					 "an argument is said to be attached, but is not there");
+	}
+	return 0;
+}
+
 // Step 0: every command is known and well-formed, before the first one runs.
-static int check_commands(const json_t *list, bool *has_switch_changes, int *at,
-			  struct error *error)
+static int check_commands(const struct control *control, const json_t *list,
+			  bool *has_switch_changes, int *at, struct error *error)
 {
 	json_t *item;
 	size_t i;
@@ -148,6 +182,8 @@ static int check_commands(const json_t *list, bool *has_switch_changes, int *at,
 
 		*at = (int)i;
 		result = command_check(item, &command, error);
+		if (!result)
+			result = check_attached(control, json_object_get(item, "args"), error);
 		if (result)
 			return result;
 		if (command->kind == COMMAND_LOCAL)
@@ -263,7 +299,7 @@ static int run_commands(struct transaction *transaction, const json_t *list, jso
 {
 	struct control *control = transaction->control;
 	bool switch_changes, new_config;
-	int result = check_commands(list, &switch_changes, at, error);
+	int result = check_commands(control, list, &switch_changes, at, error);
 
 	if (!result)
 		result = run_stage(transaction, list, false, results, at, error);
@@ -296,6 +332,11 @@ static json_t *make_reply(const json_t *request, struct transaction *transaction
 	json_t *reply = json_object();
 	json_t *id = json_object_get(request, "id");
 
+	const size_t n_output = transaction->control->output.length;
+
+	// The first member: who reads the reply has to know how much follows it.
+	if (n_output)
+		json_object_set_new(reply, "attached", json_integer((json_int_t)n_output));
 	if (id)
 		json_object_set(reply, "id", id);
 	json_object_set(reply, "results", results);
@@ -331,6 +372,7 @@ json_t *transaction_run(struct control *control, const json_t *request)
 		if (!transaction.config)
 			result = error_set(&error, ENOMEM, "out of memory");
 	}
+	transaction.wants_text = json_is_true(json_object_get(request, "text"));
 	transaction.names = json_object();
 	transaction.created = json_object();
 	transaction.warnings = json_array();
@@ -338,6 +380,8 @@ json_t *transaction_run(struct control *control, const json_t *request)
 		json_array_append_new(results, json_null());
 	if (!result)
 		result = run_commands(&transaction, list, results, &at, &error);
+	if (result)
+		text_free(&control->output);
 	reply = result ? transaction_error_reply(json_object_get(request, "id"), &error, at)
 		       : make_reply(request, &transaction, results);
 	config_free(transaction.config);

@@ -11,6 +11,7 @@
 #ifndef CTL_TRANSACTION_H
 #define CTL_TRANSACTION_H
 
+#include "common/text.h"
 #include "ctl/apply.h"
 #include "ctl/command.h"
 #include "ctl/config.h"
@@ -22,6 +23,10 @@ struct control {
 	struct store *store;
 	const struct apply_ops *apply;
 	bool stop; // the exit command was given
+	// Long texts go beside the JSON of a request and its reply (ctl/server.h).
+	const char *attached; // n_attached bytes, the last of which is 0
+	size_t n_attached;
+	struct text output; // to be sent behind the reply
 };
 
 struct transaction {
@@ -30,6 +35,7 @@ struct transaction {
 	json_t *names; // "@name" -> UUID
 	json_t *created; // UUIDs made by create --id=@name
 	json_t *warnings; // array of sentences
+	bool wants_text; // answers may be text instead of JSON: call_answer_text()
 };
 
 // What a handler gets.
@@ -50,6 +56,10 @@ bool call_flag(const struct handler_call *call, const char *option);
 const char *call_option(const struct handler_call *call, const char *option);
 void call_warn(const struct handler_call *call, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+// For a long answer: where to print it, if the request wants text; else NULL. The handler puts
+// what call_end_text() returns in *result when it is printed.
+struct text *call_answer_text(const struct handler_call *call);
+json_t *call_end_text(const struct handler_call *call, size_t start);
 // Resolves "@name".
 struct schema_names call_names(const struct handler_call *call);
 // The Bridge row by name, or NULL with a sentence that lists the bridges.

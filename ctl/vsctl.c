@@ -26,6 +26,7 @@ struct invocation {
 	char **words;
 	json_t *commands; // requests, in order
 	json_t *files; // names of the files that commands read, or null, by command
+	struct text attached; // what is in them
 };
 
 static int usage_error(const struct error *error)
@@ -115,50 +116,72 @@ static int parse_globals(struct invocation *invocation, int argc, char **argv, s
 	return 0;
 }
 
-// Commands that read a file, or standard input for "-" alone; and the command that this becomes.
-static const struct {
-	const char *name;
-	bool any_file;
-	const char *becomes;
-} file_commands[] = {
-	{ "add-flow", false, "add-flows" },   { "add-flows", true, "add-flows" },
-	{ "add-group", false, "add-groups" }, { "add-groups", true, "add-groups" },
-	{ "mod-group", false, "mod-group" },  { "del-groups", false, "del-groups" },
-};
-
-static const char *file_command(const char *name, const char *word)
+// The first argument of the command that names a file of flows; 0 without one.
+static size_t file_argument(const char *name, const json_t *args)
 {
-	for (size_t i = 0; word && i < sizeof(file_commands) / sizeof(file_commands[0]); i++)
-		if (!strcmp(name, file_commands[i].name) &&
-		    (file_commands[i].any_file || !strcmp(word, "-")))
-			return file_commands[i].becomes;
-	return NULL;
+	static const struct {
+		const char *name;
+		size_t first;
+	} takers[] = {
+		{ "add-flows", 1 },
+		{ "replace-flows", 1 },
+		{ "diff-flows", 0 },
+		{ "parse-flows", 0 },
+		{ "add-groups", 1 },
+	};
+	// These take "-", for standard input, in the place of one flow or group.
+	static const char *const stdin_takers[] = { "add-flow", "add-group", "mod-group",
+						    "del-groups" };
+	const char *second = json_string_value(json_array_get(args, 1));
+
+	for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++)
+		if (!strcmp(name, takers[i].name))
+			return takers[i].first;
+	for (size_t i = 0; i < sizeof(stdin_takers) / sizeof(stdin_takers[0]); i++)
+		if (second && !strcmp(name, stdin_takers[i]) && !strcmp(second, "-"))
+			return 1;
+	return SIZE_MAX;
 }
 
-// Flows or groups from a file: its text goes to the daemon, its name is for messages.
-static int read_flow_file(json_t *request, json_t *file, struct error *error)
+static int attach_file(struct invocation *invocation, json_t *args, size_t i, struct error *error)
+{
+	const char *word = json_string_value(json_array_get(args, i));
+	char *text;
+	int result = client_read_file(word, &text, error);
+
+	if (result)
+		return result;
+	json_array_set_new(args, i,
+			   json_pack("{s:I}", "attached", (json_int_t)invocation->attached.length));
+	text_add_bytes(&invocation->attached, text, strlen(text) + 1);
+	free(text);
+	return 0;
+}
+
+// Flows from a file: its text goes to the daemon, its name is for messages. diff-flows takes a
+// bridge or a file; what is no file is a bridge.
+static int read_flow_files(struct invocation *invocation, json_t *request, json_t *file,
+			   struct error *error)
 {
 	const char *name = json_string_value(json_object_get(request, "name"));
 	json_t *args = json_object_get(request, "args");
-	const char *word = json_string_value(json_array_get(args, 1));
-	char *text;
-	json_t *contents;
-	const char *becomes = file_command(name, word);
-	int result;
+	int result = 0;
 
-	if (!becomes)
-		return 0;
-	result = client_read_file(word, &text, error);
-	if (result)
-		return result;
-	contents = json_string(text);
-	free(text);
-	if (!contents)
-		return error_set(error, EINVAL, "'%s' is not valid UTF-8", word);
-	json_array_append_new(file, json_string(strcmp(word, "-") ? word : "<stdin>"));
-	json_array_set_new(args, 1, contents);
-	json_object_set_new(request, "name", json_string(becomes));
-	return 0;
+	for (size_t i = file_argument(name, args); !result && i < json_array_size(args); i++) {
+		const char *word = json_string_value(json_array_get(args, i));
+
+		if (!strcmp(name, "diff-flows") && access(word, F_OK))
+			continue;
+		if (!json_array_size(file))
+			json_array_append_new(file,
+					      json_string(strcmp(word, "-") ? word : "<stdin>"));
+		result = attach_file(invocation, args, i, error);
+	}
+	if (!strcmp(name, "add-flow") && json_array_size(file))
+		json_object_set_new(request, "name", json_string("add-flows"));
+	else if (!strcmp(name, "add-group") && json_array_size(file))
+		json_object_set_new(request, "name", json_string("add-groups"));
+	return result;
 }
 
 // One command, between two "--". Returns 0 or an exit code.
@@ -173,7 +196,7 @@ static int add_command(struct invocation *invocation, int n_words, char **words)
 		return usage_error(&error);
 	}
 	json_array_append_new(invocation->commands, request);
-	if (read_flow_file(request, file, &error)) {
+	if (read_flow_files(invocation, request, file, &error)) {
 		json_decref(file);
 		fprintf(stderr, "vsctl: %s\n", error.message);
 		return 1;
@@ -305,24 +328,35 @@ static void report_warnings(const json_t *reply)
 		fprintf(stderr, "vsctl: note: %s\n", json_string_value(warning));
 }
 
-// br-exists alone tells by its exit code.
+static bool is_difference(const json_t *answer)
+{
+	return json_integer_value(json_object_get(answer, "text")) || json_array_size(answer);
+}
+
+// br-exists and diff-flows alone tell by their exit codes.
 static int exit_code(const struct invocation *invocation, const json_t *results)
 {
 	json_t *request;
 	size_t i;
 
-	json_array_foreach (invocation->commands, i, request)
-		if (!strcmp(json_string_value(json_object_get(request, "name")), "br-exists") &&
-		    json_is_false(json_array_get(results, i)))
+	json_array_foreach (invocation->commands, i, request) {
+		const char *name = json_string_value(json_object_get(request, "name"));
+		const json_t *answer = json_array_get(results, i);
+
+		if ((!strcmp(name, "br-exists") && json_is_false(answer)) ||
+		    (!strcmp(name, "diff-flows") && is_difference(answer)))
 			return EXIT_USAGE;
+	}
 	return 0;
 }
 
-static int print_results(const struct invocation *invocation, const json_t *reply)
+static int print_results(const struct invocation *invocation, const json_t *reply,
+			 const struct text *output)
 {
 	const json_t *results = json_object_get(reply, "results");
 	struct text text = { 0 };
 	json_t *answer;
+	const char *shown_text = output->data;
 	size_t i;
 
 	report_warnings(reply);
@@ -335,8 +369,16 @@ static int print_results(const struct invocation *invocation, const json_t *repl
 		printf("\n");
 		return fflush(stdout) ? 1 : exit_code(invocation, results);
 	}
-	json_array_foreach ((json_t *)results, i, answer)
-		render_answer(json_array_get(invocation->commands, i), answer, &text);
+	json_array_foreach ((json_t *)results, i, answer) {
+		const json_t *length = json_object_get(answer, "text");
+
+		if (json_is_integer(length)) { // printed by the daemon
+			text_add_bytes(&text, shown_text, (size_t)json_integer_value(length));
+			shown_text += json_integer_value(length);
+		} else {
+			render_answer(json_array_get(invocation->commands, i), answer, &text);
+		}
+	}
 	return print_text(&text, exit_code(invocation, results));
 }
 
@@ -344,6 +386,7 @@ static int run_remote(const struct invocation *invocation)
 {
 	struct error error = { 0 };
 	json_t *request, *reply = NULL;
+	struct text output = { 0 };
 	int fd = client_connect(invocation->run_dir, invocation->timeout_s, &error);
 	int result;
 
@@ -351,8 +394,16 @@ static int run_remote(const struct invocation *invocation)
 		fprintf(stderr, "vsctl: %s\n", error.message);
 		return 1;
 	}
-	request = json_pack("{s:i, s:O}", "id", 1, "commands", invocation->commands);
-	result = client_request(fd, request, invocation->timeout_s, &reply, &error);
+	// What is attached is said first: the daemon looks for it before it reads the rest.
+	request = json_object();
+	if (invocation->attached.length)
+		json_object_set_new(request, "attached",
+				    json_integer((json_int_t)invocation->attached.length));
+	json_object_set_new(request, "id", json_integer(1));
+	json_object_set_new(request, "text", json_boolean(!invocation->json));
+	json_object_set(request, "commands", invocation->commands);
+	result = client_request(fd, request, &invocation->attached, invocation->timeout_s, &reply,
+				&output, &error);
 	json_decref(request);
 	close(fd);
 	if (result) {
@@ -362,7 +413,8 @@ static int run_remote(const struct invocation *invocation)
 	if (json_object_get(reply, "error"))
 		result = report_error(invocation, json_object_get(reply, "error"));
 	else
-		result = print_results(invocation, reply);
+		result = print_results(invocation, reply, &output);
+	text_free(&output);
 	json_decref(reply);
 	return result;
 }
@@ -399,6 +451,7 @@ int main(int argc, char **argv)
 	result = run(&invocation, argc, argv);
 	json_decref(invocation.commands);
 	json_decref(invocation.files);
+	text_free(&invocation.attached);
 	free(invocation.words);
 	return result;
 }

@@ -259,6 +259,7 @@ int main(int argc, char **argv)
 	}
 	umask(0027);
 	signal(SIGPIPE, SIG_IGN);
+	process_raise_limits();
 	log_set_level((enum log_level)daemon.options.log_level);
 	if (daemon.options.detach && process_detach(&error)) {
 		fprintf(stderr, "vswitchd: %s\n", error.message);

@@ -217,7 +217,8 @@ static void format_load(const struct op_set *set, const struct field_value *valu
 	struct field_value ones = field_value_ones(set->n_bits);
 	struct field_value bits = *value;
 
-	field_value_shift_right(&bits, set->offset);
+	if (set->offset)
+		field_value_shift_right(&bits, set->offset);
 	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++)
 		bits.bytes[i] &= ones.bytes[i];
 	text_add(text, "load:");

@@ -42,7 +42,21 @@ struct spelling {
 };
 
 static struct spelling spellings[N_FIELDS * 5];
+_Static_assert(N_FIELDS * 5 < 2048, "there are slots for all spellings");
 static unsigned int n_spellings;
+
+// Where the spellings of one name begin, by a hash of the name; 0: none, else the index plus one.
+#define SPELLING_SLOTS 2048
+static uint16_t spelling_slots[SPELLING_SLOTS];
+
+static unsigned int spelling_hash(const char *name, size_t length)
+{
+	uint32_t hash = (uint32_t)length;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (uint8_t)name[i]) * 0x01000193u;
+	return (hash ^ hash >> 15) % SPELLING_SLOTS;
+}
 
 static int spelling_compare_name(const struct spelling *spelling, const char *name, size_t length)
 {
@@ -88,6 +102,17 @@ static void spellings_build(void)
 		spelling_add(&fields[i], fields[i].oxm);
 	}
 	qsort(spellings, n_spellings, sizeof(spellings[0]), spelling_compare);
+	for (unsigned int i = 0; i < n_spellings; i++) {
+		const struct spelling *spelling = &spellings[i];
+		unsigned int slot = spelling_hash(spelling->name, spelling->length);
+
+		if (i &&
+		    !spelling_compare_name(&spellings[i - 1], spelling->name, spelling->length))
+			continue;
+		while (spelling_slots[slot])
+			slot = (slot + 1) % SPELLING_SLOTS;
+		spelling_slots[slot] = (uint16_t)(i + 1);
+	}
 }
 
 static void spellings_prepare(void)
@@ -100,19 +125,16 @@ static void spellings_prepare(void)
 unsigned int field_find_all(const char *name, size_t length, const struct field *found[],
 			    unsigned int max)
 {
-	unsigned int low = 0;
-	unsigned int high;
+	unsigned int slot = spelling_hash(name, length);
+	unsigned int low;
 	unsigned int n = 0;
 
 	spellings_prepare();
-	high = n_spellings;
-	while (low < high) {
-		unsigned int middle = (low + high) / 2;
-
-		if (spelling_compare_name(&spellings[middle], name, length) < 0)
-			low = middle + 1;
-		else
-			high = middle;
+	for (low = n_spellings; spelling_slots[slot]; slot = (slot + 1) % SPELLING_SLOTS) {
+		low = spelling_slots[slot] - 1u;
+		if (!spelling_compare_name(&spellings[low], name, length))
+			break;
+		low = n_spellings;
 	}
 	for (; low < n_spellings && !spelling_compare_name(&spellings[low], name, length); low++) {
 		if (n < max)
@@ -176,6 +198,10 @@ static uint64_t load_be(const uint8_t *bytes, unsigned int size)
 {
 	uint64_t value = 0;
 
+	if (size == 8) {
+		memcpy(&value, bytes, 8);
+		return __builtin_bswap64(value);
+	}
 	for (unsigned int i = 0; i < size; i++)
 		value = value << 8 | bytes[i];
 	return value;
@@ -183,6 +209,11 @@ static uint64_t load_be(const uint8_t *bytes, unsigned int size)
 
 static void store_be(uint8_t *bytes, unsigned int size, uint64_t value)
 {
+	if (size == 8) {
+		value = __builtin_bswap64(value);
+		memcpy(bytes, &value, 8);
+		return;
+	}
 	for (unsigned int i = size; i-- > 0; value >>= 8)
 		bytes[i] = (uint8_t)value;
 }
@@ -223,6 +254,10 @@ struct field_value field_all_ones(const struct field *field)
 	struct field_value value = { 0 };
 	unsigned int n_bytes = field->n_bits / 8u;
 
+	if (field->n_bits <= 64) {
+		store_be(value.bytes + FIELD_VALUE_SIZE - 8, 8, low_bits(field->n_bits));
+		return value;
+	}
 	memset(value.bytes + FIELD_VALUE_SIZE - n_bytes, 0xff, n_bytes);
 	if (field->n_bits % 8)
 		value.bytes[FIELD_VALUE_SIZE - n_bytes - 1] = (uint8_t)low_bits(field->n_bits % 8u);
@@ -242,12 +277,20 @@ uint64_t field_value_to_u64(const struct field_value *value)
 	return load_be(value->bytes + FIELD_VALUE_SIZE - 8, 8);
 }
 
+bool field_value_is_u64(const struct field_value *value)
+{
+	uint64_t words[FIELD_VALUE_SIZE / 8];
+
+	memcpy(words, value, sizeof(words));
+	return !(words[0] | words[1] | words[2]);
+}
+
 bool field_value_is_zero(const struct field_value *value)
 {
-	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++)
-		if (value->bytes[i])
-			return false;
-	return true;
+	uint64_t words[FIELD_VALUE_SIZE / 8];
+
+	memcpy(words, value, sizeof(words));
+	return !(words[0] | words[1] | words[2] | words[3]);
 }
 
 void field_value_shift_left(struct field_value *value, unsigned int n)

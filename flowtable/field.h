@@ -133,6 +133,7 @@ void field_set(const struct field *field, const struct field_value *value, struc
 struct field_value field_all_ones(const struct field *field);
 struct field_value field_value_from_u64(uint64_t value);
 uint64_t field_value_to_u64(const struct field_value *value);
+bool field_value_is_u64(const struct field_value *value); // the upper bits are 0
 bool field_value_is_zero(const struct field_value *value);
 
 // The lowest `n_bits` bits set; and shifts over all bits of a value, by fewer than it has.

@@ -6,41 +6,36 @@
 #include "common/clock.h"
 #include "common/counters.h"
 #include "common/rcu.h"
+#include "flowtable/flow_pool.h"
+#include "flowtable/program_share.h"
 
 // The flow's own cache lines: workers read one of them and the control thread the others.
-static struct flow *flow_alloc(const struct mask *mask)
+static size_t flow_size(const struct mask *mask)
 {
-	size_t size = sizeof(struct flow) + mask->n_words * sizeof(uint64_t);
-	struct flow *flow = aligned_alloc(64, (size + 63) & ~(size_t)63);
-
-	if (flow)
-		memset(flow, 0, size);
-	return flow;
+	return offsetof(struct flow, values) + mask->n_words * sizeof(uint64_t);
 }
 
 static void flow_set_times(struct flow *flow)
 {
 	flow->created_ns = clock_monotonic_ns();
 	flow->modified_ns = flow->created_ns;
-	flow->used_ns = flow->created_ns;
-	flow->created_realtime_ns = clock_realtime_ns();
 }
 
 struct flow *flow_create(struct flow_text *text)
 {
 	struct mask *mask = mask_intern(&text->match);
-	struct flow *flow = mask ? flow_alloc(mask) : NULL;
+	struct flow *flow = mask ? flow_pool_alloc(flow_size(mask)) : NULL;
 	uint32_t counter = flow ? counter_alloc() : COUNTER_NONE;
 
 	if (counter == COUNTER_NONE) {
-		free(flow);
-		if (mask)
-			mask_unref(mask);
+		if (flow)
+			flow_pool_free(flow, flow_size(mask));
+		mask_unref(mask);
 		return NULL;
 	}
 	flow->mask = mask;
 	match_pack(&text->match, mask, flow->values);
-	flow->program = text->program;
+	flow->program = text->program ? program_share(text->program) : NULL;
 	text->program = NULL;
 	flow->counter = counter;
 	flow->priority = text->priority;
@@ -59,14 +54,16 @@ struct flow *flow_create(struct flow_text *text)
 void flow_free(void *object)
 {
 	struct flow *flow = object;
+	size_t size;
 
 	if (!flow)
 		return;
 	counter_free(flow->counter);
 	program_free(flow->program);
+	size = flow_size(flow->mask);
 	// The flow holds the reference that it was created with.
 	mask_unref((struct mask *)(uintptr_t)flow->mask);
-	free(flow);
+	flow_pool_free(flow, size);
 }
 
 void flow_defer_free(struct flow *flow)
@@ -74,12 +71,12 @@ void flow_defer_free(struct flow *flow)
 	rcu_defer(flow_free, flow);
 }
 
-struct counter_base flow_counts(const struct flow *flow)
+struct counter flow_counts(const struct flow *flow)
 {
-	struct counter sum = counter_read(flow->counter);
+	return counter_read(flow->counter);
+}
 
-	return (struct counter_base){
-		.packets = sum.packets - flow->base.packets,
-		.bytes = sum.bytes - flow->base.bytes,
-	};
+void flow_reset_counts(struct flow *flow)
+{
+	counter_reset(flow->counter);
 }

@@ -6,8 +6,11 @@
 #ifndef FLOWTABLE_FLOW_H
 #define FLOWTABLE_FLOW_H
 
+#include "common/counters.h"
 #include "flowtable/flow_text.h"
 #include "flowtable/table_index.h"
+
+#include <stddef.h>
 
 struct table_holder;
 struct table_shape;
@@ -17,18 +20,15 @@ struct flow {
 	uint64_t cookie;
 	uint64_t created_ns; // monotonic
 	uint64_t modified_ns; // hard timeout counts from here
-	uint64_t used_ns; // when the counter was last seen to have moved
-	uint64_t used_packets; // what the counter was then
-	uint64_t created_realtime_ns; // survives a restart
-	struct counter_base { // subtracted from the counter (reset_counts)
-		uint64_t packets;
-		uint64_t bytes;
-	} base;
+	uint64_t kept_id; // the observer's (ofproto/flow_mod.h); 0 until it sets one
 	uint16_t idle_timeout;
 	uint16_t hard_timeout;
 	uint16_t importance;
 	uint16_t flags;
 	uint32_t timer_slot; // ofproto's: place among the flows with timeouts
+	uint32_t port_slot; // ofproto's: place among the flows with the same output port
+	struct flow *cookie_next; // ofproto's: flows whose cookies have the same hash
+	struct flow *cookie_prev;
 
 	// The table's (table_internal.h).
 	struct table_holder *owner; // the part that holds the flow
@@ -59,13 +59,16 @@ static inline uint64_t flow_rank(uint16_t priority, uint64_t sequence)
 	return (uint64_t)priority << FLOW_SEQUENCE_BITS | (newest - sequence);
 }
 
-// A flow made of a parsed text; takes `text->program` over (and sets it to NULL). NULL without
-// memory. flow_free() is for flows that no worker ever saw; flow_defer_free() for all others.
+_Static_assert(offsetof(struct flow, mask) == 128, "the bookkeeping takes two cache lines");
+
+// A flow made of a parsed text; takes `text->program` over (and sets it to NULL), and may share it
+// with other flows. NULL without memory. flow_free() is for flows that no worker ever saw; flow_defer_free() for all others.
 struct flow *flow_create(struct flow_text *text);
 void flow_free(void *flow);
 void flow_defer_free(struct flow *flow);
 
-// Counts since creation or the last reset.
-struct counter_base flow_counts(const struct flow *flow);
+// Counts since creation or the last reset, and the reset.
+struct counter flow_counts(const struct flow *flow);
+void flow_reset_counts(struct flow *flow);
 
 #endif

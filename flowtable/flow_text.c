@@ -223,6 +223,32 @@ static int apply_setting(struct flow_parser *parser, struct token *token,
 	return setting->parse(parser, token, setting);
 }
 
+static int error_contradiction(struct flow_parser *parser, const struct token *token)
+{
+	return parser_error(&parser->parser, token->name.at,
+			    "%.*s contradicts what the flow matches before it",
+			    SPAN_ARGS(token->name));
+}
+
+// The same as match_merge() for a field of whole bytes, as most are.
+static int merge_bytes(struct flow_parser *parser, const struct token *token,
+		       const struct field *field, const struct field_value *value,
+		       const struct field_value *mask)
+{
+	uint8_t *old_value = parser->flow->match.value.bytes + field->offset;
+	uint8_t *old_mask = parser->flow->match.mask.bytes + field->offset;
+	const uint8_t *new_value = value->bytes + FIELD_VALUE_SIZE - field->size;
+	const uint8_t *new_mask = mask->bytes + FIELD_VALUE_SIZE - field->size;
+
+	for (unsigned int i = 0; i < field->size; i++) {
+		if ((old_value[i] ^ new_value[i]) & old_mask[i] & new_mask[i])
+			return error_contradiction(parser, token);
+		old_value[i] |= new_value[i] & new_mask[i];
+		old_mask[i] |= new_mask[i];
+	}
+	return 0;
+}
+
 // Add a condition to the match. What contradicts an earlier one is refused.
 static int match_merge(struct flow_parser *parser, const struct token *token,
 		       const struct field *field, const struct field_value *value,
@@ -232,13 +258,13 @@ static int match_merge(struct flow_parser *parser, const struct token *token,
 	struct field_value old_value;
 	struct field_value old_mask;
 
+	if (!field->shift && field->n_bits == field->size * 8)
+		return merge_bytes(parser, token, field, value, mask);
 	field_get(field, &match->value, &old_value);
 	field_get(field, &match->mask, &old_mask);
 	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++) {
 		if ((old_value.bytes[i] ^ value->bytes[i]) & old_mask.bytes[i] & mask->bytes[i])
-			return parser_error(&parser->parser, token->name.at,
-					    "%.*s contradicts what the flow matches before it",
-					    SPAN_ARGS(token->name));
+			return error_contradiction(parser, token);
 		old_value.bytes[i] |= value->bytes[i] & mask->bytes[i];
 		old_mask.bytes[i] |= mask->bytes[i];
 	}
@@ -342,7 +368,7 @@ static int apply_simple_tokens(struct flow_parser *parser)
 			error = apply_setting(parser, token, setting);
 		else if (keyword)
 			error = apply_keyword(parser, token, keyword);
-		else if (!field_find(token->name.at, token->name.length))
+		else if (!field_find_all(token->name.at, token->name.length, NULL, 0))
 			error = error_unknown_word(parser, token->name);
 		if (error)
 			return error;
@@ -446,7 +472,6 @@ static int parse_actions(struct flow_parser *parser, const char *end)
 static void flow_text_init(struct flow_text *flow, enum flow_text_usage usage)
 {
 	memset(flow, 0, sizeof(*flow));
-	match_init(&flow->match);
 	flow->cookie_mask = usage == FLOW_TEXT_ADD ? UINT64_MAX : 0;
 	flow->priority = FLOW_DEFAULT_PRIORITY;
 	flow->table_id = 1u << usage & ON_SELECT ? 255 : 0;
@@ -457,14 +482,19 @@ static void flow_text_init(struct flow_text *flow, enum flow_text_usage usage)
 int flow_text_parse(const char *string, enum flow_text_usage usage, const struct port_names *ports,
 		    struct flow_text *flow, struct error *error)
 {
-	struct flow_parser parser = {
-		.parser = { .base = string, .ports = ports, .error = error },
-		.usage = usage,
-		.flow = flow,
-	};
+	// Tokens are filled as they come: clearing all of them took longer than reading most flows.
+	struct flow_parser parser;
 	int result;
 
+	parser.parser = (struct parser){ .base = string, .ports = ports, .error = error };
+	parser.usage = usage;
+	parser.flow = flow;
+	parser.n_tokens = 0;
+	parser.has_actions = false;
 	flow_text_init(flow, usage);
+	if (strnlen(string, FLOW_TEXT_MAX + 1) > FLOW_TEXT_MAX)
+		return error_set(error, E2BIG, "a flow's text is longer than %u KiB",
+				 FLOW_TEXT_MAX >> 10);
 	result = split_tokens(&parser, string);
 	if (!result)
 		result = apply_simple_tokens(&parser);

@@ -39,6 +39,9 @@ struct flow_text {
 	uint32_t out_group;
 };
 
+// No flow that makes sense is longer.
+#define FLOW_TEXT_MAX (1u << 20)
+
 #define FLOW_DEFAULT_PRIORITY 32768
 #define FLOW_FLAG_SEND_FLOW_REM (1 << 0)
 #define FLOW_FLAG_CHECK_OVERLAP (1 << 1)

@@ -432,7 +432,7 @@ static void format_address_mask(const struct field *field, const struct field_va
 	}
 	text_add(text, "/");
 	if (field->format != FORMAT_ETHERNET && field_value_is_zero(&rest))
-		text_addf(text, "%u", prefix);
+		text_add_u64(text, prefix);
 	else
 		format_address(field, mask, text);
 }
@@ -467,7 +467,7 @@ static void format_number(const struct field *field, const struct field_value *v
 		wide_number_format(value, text);
 		break;
 	default:
-		text_addf(text, "%llu", number);
+		text_add_u64(text, number);
 	}
 }
 

@@ -61,7 +61,8 @@ static void format_keyword(struct match *left, struct text *text)
 		if (keyword->ip_proto >= 0 &&
 		    (!has_protocol || (uint64_t)keyword->ip_proto != protocol))
 			continue;
-		text_addf(text, "%s,", keyword->name);
+		text_add(text, keyword->name);
+		text_add_char(text, ',');
 		take(left, &fields[FIELD_ETH_TYPE], &value, &mask);
 		if (keyword->ip_proto >= 0)
 			take(left, &fields[FIELD_IP_PROTO], &value, &mask);
@@ -111,7 +112,7 @@ static void format_tos(struct match *left, struct text *text)
 	}
 }
 
-// Is anything of the field's bytes still to be said? Most fields are not, and are soon passed over.
+// Is anything of the field's bytes still to be said?
 static bool is_left(const struct match *left, const struct field *field)
 {
 	for (unsigned int i = 0; i < field->size; i++)
@@ -120,31 +121,68 @@ static bool is_left(const struct match *left, const struct field *field)
 	return false;
 }
 
+#define FIELD_SET_WORDS ((N_FIELDS + 63) / 64)
+
+// For each word of the key the fields that have bits in it: only those of words that a match looks
+// at need to be asked. Filled once; control thread.
+static const uint64_t (*fields_by_word(void))[FIELD_SET_WORDS]
+{
+	static uint64_t sets[KEY_WORDS][FIELD_SET_WORDS];
+	static bool filled;
+
+	for (unsigned int id = 0; id < N_FIELDS && !filled; id++) {
+		const unsigned int first = fields[id].offset / 8u;
+		const unsigned int last = (fields[id].offset + fields[id].size - 1u) / 8u;
+
+		for (unsigned int w = first; w <= last; w++)
+			sets[w][id / 64] |= UINT64_C(1) << id % 64;
+	}
+	filled = true;
+	return sets;
+}
+
+static void format_field(struct match *left, const struct match *match, const struct field *field,
+			 const struct port_names *ports, struct text *text)
+{
+	struct field_value value;
+	struct field_value mask;
+
+	if (!is_left(left, field) || !match_has_prerequisite(match, field))
+		return;
+	if (field->format == FORMAT_VLAN_TCI) {
+		format_vlan(left, field->id, text);
+	} else if (field->format == FORMAT_TOS) {
+		format_tos(left, text);
+	} else if (take(left, field, &value, &mask)) {
+		text_add(text, field->shown);
+		text_add_char(text, '=');
+		field_format_value(field, &value, &mask, ports, text);
+		text_add_char(text, ',');
+	}
+}
+
 void match_format(const struct match *match, const struct port_names *ports, struct text *text)
 {
+	const uint64_t(*by_word)[FIELD_SET_WORDS] = fields_by_word();
+	uint64_t asked[FIELD_SET_WORDS] = { 0 };
 	size_t start = text->length;
 	struct match left = *match;
+	bool keyword_done = false;
 
 	text_add(text, "");
-	for (unsigned int id = 0; id < N_FIELDS; id++) {
-		const struct field *field = &fields[id];
-		struct field_value value;
-		struct field_value mask;
+	for (unsigned int w = 0; w < KEY_WORDS; w++)
+		for (unsigned int i = 0; match->mask.words[w] && i < FIELD_SET_WORDS; i++)
+			asked[i] |= by_word[w][i];
+	for (unsigned int i = 0; i < FIELD_SET_WORDS; i++)
+		for (; asked[i]; asked[i] &= asked[i] - 1) {
+			unsigned int id = i * 64 + (unsigned int)__builtin_ctzll(asked[i]);
 
-		if (id == FIELD_REG0)
-			format_keyword(&left, text);
-		if (!is_left(&left, field) || !match_has_prerequisite(match, field))
-			continue;
-		if (field->format == FORMAT_VLAN_TCI) {
-			format_vlan(&left, field->id, text);
-		} else if (field->format == FORMAT_TOS) {
-			format_tos(&left, text);
-		} else if (take(&left, field, &value, &mask)) {
-			text_addf(text, "%s=", field->shown);
-			field_format_value(field, &value, &mask, ports, text);
-			text_add(text, ",");
+			if (id >= FIELD_REG0 && !keyword_done) {
+				format_keyword(&left, text);
+				keyword_done = true;
+			}
+			format_field(&left, match, &fields[id], ports, text);
 		}
-	}
 	if (text->length > start)
 		text_chomp(text, ",");
 }

@@ -31,7 +31,7 @@ struct span span_of(const char *string)
 	return (struct span){ string, strlen(string) };
 }
 
-bool span_is(struct span span, const char *word)
+bool span_equals(struct span span, const char *word)
 {
 	return span.length == strlen(word) && !strncasecmp(span.at, word, span.length);
 }
@@ -178,6 +178,10 @@ void wide_number_format(const struct field_value *value, struct text *text)
 {
 	unsigned int i = 0;
 
+	if (field_value_is_u64(value)) {
+		text_add_hex(text, field_value_to_u64(value));
+		return;
+	}
 	while (i < FIELD_VALUE_SIZE - 1 && !value->bytes[i])
 		i++;
 	text_addf(text, "%#x", value->bytes[i]);

@@ -120,7 +120,7 @@ void port_format(uint32_t port, const struct port_names *ports, struct text *tex
 	}
 	name = ports && ports->name ? ports->name(ports->context, port) : NULL;
 	if (!name) {
-		text_addf(text, "%u", port);
+		text_add_u64(text, port);
 	} else if (port_name_is_plain(name)) {
 		text_add(text, name);
 	} else {

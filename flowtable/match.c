@@ -41,15 +41,18 @@ bool match_covers(const struct match *match, const struct key *key)
 // Is the field matched exactly, in all its bits? Then *number is what it must be.
 static bool match_exact(const struct match *match, enum field_id id, uint64_t *number)
 {
-	struct field_value ones = field_all_ones(&fields[id]);
-	struct field_value value;
+	const struct field *field = &fields[id];
+	const uint64_t ones = field->n_bits < 64 ? (UINT64_C(1) << field->n_bits) - 1 : UINT64_MAX;
+	uint64_t mask = 0;
+	uint64_t value = 0;
 
-	field_get(&fields[id], &match->mask, &value);
-	if (memcmp(&value, &ones, sizeof(value)))
-		return false;
-	field_get(&fields[id], &match->value, &value);
-	*number = field_value_to_u64(&value);
-	return true;
+	// All fields that are asked for fit in a word.
+	for (unsigned int i = 0; i < field->size; i++) {
+		mask = mask << 8 | match->mask.bytes[field->offset + i];
+		value = value << 8 | match->value.bytes[field->offset + i];
+	}
+	*number = value >> field->shift & ones;
+	return (mask >> field->shift & ones) == ones;
 }
 
 static bool match_is(const struct match *match, enum field_id id, uint64_t number)

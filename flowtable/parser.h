@@ -29,7 +29,14 @@ struct parser {
 int parser_error(struct parser *parser, const char *at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-bool span_is(struct span span, const char *word); // ignores case
+bool span_equals(struct span span, const char *word); // ignores case
+
+// The same, for comparing with many words: most differ in their first letter.
+static inline bool span_is(struct span span, const char *word)
+{
+	return span.length && ((span.at[0] ^ word[0]) & 0xdf) == 0 && span_equals(span, word);
+}
+
 struct span span_trim(struct span span); // without white space at its ends
 struct span span_of(const char *string);
 

@@ -1,6 +1,7 @@
 #include "flowtable/program_build.h"
 
 #include "flowtable/flow_text.h"
+#include "flowtable/program_share.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -100,13 +101,17 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 	const struct field *field = subfield->field;
 	struct field_value value_bits = *value;
 	struct field_value mask_bits = *mask;
+	const unsigned int first = field->offset / 8u;
+	const unsigned int last = (field->offset + field->size - 1u) / 8u;
 	struct key key = { 0 };
 	struct key key_mask = { 0 };
 	struct op_set *set;
 	unsigned int n = 0;
 
-	field_value_shift_left(&value_bits, subfield->offset);
-	field_value_shift_left(&mask_bits, subfield->offset);
+	if (subfield->offset) {
+		field_value_shift_left(&value_bits, subfield->offset);
+		field_value_shift_left(&mask_bits, subfield->offset);
+	}
 	if (field->format == FORMAT_TOS) // ECN is not part of it
 		mask_bits.bytes[FIELD_VALUE_SIZE - 1] &= 0xfc;
 	widen_in_port(subfield, &value_bits, &mask_bits);
@@ -114,7 +119,7 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 		value_bits.bytes[i] &= mask_bits.bytes[i];
 	field_set(field, &value_bits, &key);
 	field_set(field, &mask_bits, &key_mask);
-	for (unsigned int i = 0; i < KEY_WORDS; i++)
+	for (unsigned int i = first; i <= last; i++)
 		n += key_mask.words[i] != 0;
 	set = program_add(builder, OP_SET, sizeof(*set) + n * sizeof(set->words[0]));
 	if (!set)
@@ -123,7 +128,7 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 	set->field = (uint16_t)field->id;
 	set->offset = subfield->offset;
 	set->n_bits = subfield->n_bits;
-	for (unsigned int i = 0; i < KEY_WORDS; i++) {
+	for (unsigned int i = first; i <= last; i++) {
 		struct op_word *word = &set->words[set->n_words];
 
 		if (!key_mask.words[i])
@@ -199,8 +204,13 @@ struct program *program_finish(struct program_builder *builder, int *error)
 	return program;
 }
 
-void program_free(void *program)
+void program_free(void *pointer)
 {
+	struct program *program = pointer;
+
+	if (!program || program->n_more_users--)
+		return;
+	program_unshare(program);
 	free(program);
 }
 

@@ -157,6 +157,8 @@ struct program {
 	uint16_t dirty; // every header that ops may change (enum dirty_header)
 	uint8_t flags; // PROGRAM_*
 	uint8_t reserved;
+	uint32_t n_more_users; // control thread: flows that share it, but for one
+	uint32_t hash; // of the ops: program_share.h
 	_Alignas(8) uint8_t ops[];
 };
 #define PROGRAM_WRITES_ACTION_SET 1

@@ -230,28 +230,40 @@ void table_replace(struct table *table, struct flow *old, struct flow *flow)
 	table_parts_replace(old, flow);
 }
 
-struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
+static struct flow *find(const struct table *table, const uint8_t *word, const uint64_t *bits,
+			 const uint64_t *values, unsigned int n_words, uint16_t priority)
 {
-	struct packed_match packed;
-	const struct table_shape *shape;
+	const struct table_shape *shape =
+		shape_find(table, shape_hash(word, bits, n_words), word, bits, n_words);
 	uint64_t hash;
 
-	packed_match_from(&packed, match);
-	shape = shape_find(table, shape_hash(packed.word, packed.bits, packed.n_words), packed.word,
-			   packed.bits, packed.n_words);
 	if (!shape)
 		return NULL;
-	hash = flow_hash(shape->index.hash, priority, packed.values, packed.n_words);
+	hash = flow_hash(shape->index.hash, priority, values, n_words);
 	for (struct table_index_node *node = table_index_chain(&table->index, hash); node;
 	     node = node->next) {
 		struct flow *flow = container_of(node, struct flow, index);
 
 		if (node->hash == hash && flow->priority == priority && flow->shape == shape &&
-		    memcmp(flow->values, packed.values,
-			   packed.n_words * sizeof(packed.values[0])) == 0)
+		    memcmp(flow->values, values, n_words * sizeof(values[0])) == 0)
 			return flow;
 	}
 	return NULL;
+}
+
+struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
+{
+	struct packed_match packed;
+
+	packed_match_from(&packed, match);
+	return find(table, packed.word, packed.bits, packed.values, packed.n_words, priority);
+}
+
+struct flow *table_find_like(const struct table *table, const struct flow *like)
+{
+	const struct mask *mask = like->mask;
+
+	return find(table, mask->word, mask->bits, like->values, mask->n_words, like->priority);
 }
 
 uint32_t table_size(const struct table *table)

@@ -31,6 +31,9 @@ void table_replace(struct table *table, struct flow *old, struct flow *flow);
 // The flow with exactly this match and priority, or NULL. O(1).
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority);
 
+// The flow with the same match and priority as `like`, which need not be in a table.
+struct flow *table_find_like(const struct table *table, const struct flow *like);
+
 uint32_t table_size(const struct table *table);
 
 // All flows, in no order; the current one may be removed while iterating.

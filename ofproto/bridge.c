@@ -209,6 +209,7 @@ static void free_bridge(void *pointer)
 	bridge_groups_destroy(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
+	flow_index_free(&bridge->index);
 	free(bridge);
 }
 

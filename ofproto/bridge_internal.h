@@ -3,6 +3,7 @@
 #define OFPROTO_BRIDGE_INTERNAL_H
 
 #include "ofproto/bridge.h"
+#include "ofproto/flow_index.h"
 
 struct bridge_port {
 	struct bridge_port *next; // by rising number; LOCAL is the highest
@@ -15,6 +16,13 @@ struct bridge_port {
 	uint16_t distributed_rxq; // receive queues when work was last distributed
 };
 
+// A flow with a timeout.
+struct flow_timer {
+	struct flow *flow;
+	uint64_t used_ns; // when the counter was last seen to have moved
+	uint64_t used_packets; // what the counter was then
+};
+
 struct bridge {
 	struct bridge *next; // by name
 	char name[VPORT_NAME_SIZE];
@@ -25,9 +33,10 @@ struct bridge {
 	uint32_t mac_table_size;
 	unsigned int mac_aging_s;
 	// Flows with an idle or hard timeout, in no order; flow->timer_slot is the index here.
-	struct flow **timers;
+	struct flow_timer *timers;
 	uint32_t n_timers;
 	uint32_t timers_size;
+	struct flow_index index; // of the flows in all tables
 };
 
 // bridge.c
@@ -42,6 +51,8 @@ void bridge_make_lines_live(struct bridge *bridge, uint16_t lines);
 // timeout.c
 int timeout_add(struct bridge *bridge, struct flow *flow);
 void timeout_remove(struct bridge *bridge, struct flow *flow);
+// The flow's counts start anew.
+void timeout_counts_reset(struct bridge *bridge, const struct flow *flow);
 // Expire what is due; once a second.
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns);
 

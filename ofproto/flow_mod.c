@@ -5,12 +5,16 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
+#include "flowtable/program_share.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/group.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+// How many changes of a long list are made between two looks at the rest of the world.
+#define RELAX_EVERY 4096
 
 static struct flow_observer observer;
 
@@ -21,11 +25,9 @@ void flow_mod_set_observer(const struct flow_observer *new_observer)
 
 // --- Checking: nothing changes ---
 
-static int check_goto(const struct flow_text *text, struct error *error)
+static int check_goto(const struct program *program, uint8_t table_id, struct error *error)
 {
-	if (!text->program)
-		return 0;
-	program_for_each_op (op, text->program) {
+	program_for_each_op (op, program) {
 		const struct op_goto_table *jump = (const struct op_goto_table *)op;
 
 		if (op->code != OP_GOTO_TABLE)
@@ -33,11 +35,11 @@ static int check_goto(const struct flow_text *text, struct error *error)
 		if (jump->table_id >= N_TABLES)
 			return error_set(error, ERANGE, "goto_table:%u: tables are 0 to %u",
 					 jump->table_id, N_TABLES - 1);
-		if (jump->table_id <= text->table_id)
+		if (jump->table_id <= table_id)
 			return error_set(error, EINVAL,
 					 "goto_table:%u in table %u: goto_table goes to a higher "
 					 "table only (resubmit goes anywhere)",
-					 jump->table_id, text->table_id);
+					 jump->table_id, table_id);
 	}
 	return 0;
 }
@@ -54,20 +56,33 @@ static bool overlaps(const struct match *a, const struct flow *b)
 	return true;
 }
 
-static int check_overlap(const struct bridge *bridge, const struct flow_text *text,
-			 struct error *error)
+static int check_overlap(const struct bridge *bridge, const struct match *match, uint8_t table_id,
+			 uint16_t priority, struct error *error)
 {
-	const struct table *table = bridge_table(bridge, text->table_id);
+	const struct table *table = bridge_table(bridge, table_id);
 
-	if (!(text->flags & FLOW_FLAG_CHECK_OVERLAP) || !table)
-		return 0;
-	for (struct flow *flow = table_first(table); flow; flow = table_next(table, flow))
-		if (flow->priority == text->priority && overlaps(&text->match, flow))
+	for (struct flow *flow = table ? table_first(table) : NULL; flow;
+	     flow = table_next(table, flow))
+		if (flow->priority == priority && overlaps(match, flow))
 			return error_set(error, EEXIST,
 					 "check_overlap: a flow of priority %u in table %u "
 					 "overlaps this one",
-					 text->priority, text->table_id);
+					 priority, table_id);
 	return 0;
+}
+
+static int check_program(const struct bridge *bridge, const struct program *program,
+			 uint8_t table_id, struct error *error)
+{
+	int status;
+
+	if (!program)
+		return error_set(error, EINVAL, "a flow needs actions (actions=drop for none)");
+	if (table_id >= N_TABLES)
+		return error_set(error, ERANGE, "table %u does not exist: tables are 0 to %u",
+				 table_id, N_TABLES - 1);
+	status = check_goto(program, table_id, error);
+	return status < 0 ? status : group_check_program(bridge, program, error);
 }
 
 static int check(const struct bridge *bridge, const struct flow_mod *mod, struct error *error)
@@ -77,32 +92,38 @@ static int check(const struct bridge *bridge, const struct flow_mod *mod, struct
 
 	if (mod->command == FLOW_DELETE || mod->command == FLOW_DELETE_STRICT)
 		return 0;
-	if (!text->program)
-		return error_set(error, EINVAL, "a flow needs actions (actions=drop for none)");
-	if (text->table_id >= N_TABLES)
-		return error_set(error, ERANGE, "table %u does not exist: tables are 0 to %u",
-				 text->table_id, N_TABLES - 1);
-	status = check_goto(text, error);
-	if (status < 0)
+	status = check_program(bridge, text->program, text->table_id, error);
+	if (status < 0 || mod->command != FLOW_ADD || !(text->flags & FLOW_FLAG_CHECK_OVERLAP))
 		return status;
-	status = group_check_program(bridge, text->program, error);
-	if (status < 0)
+	return check_overlap(bridge, &text->match, text->table_id, text->priority, error);
+}
+
+static int check_flow(const struct bridge *bridge, const struct flow *flow, struct error *error)
+{
+	int status = check_program(bridge, flow->program, flow->table_id, error);
+	struct match match;
+
+	if (status < 0 || !(flow->flags & FLOW_FLAG_CHECK_OVERLAP))
 		return status;
-	return mod->command == FLOW_ADD ? check_overlap(bridge, text, error) : 0;
+	match_unpack(flow->mask, flow->values, &match);
+	return check_overlap(bridge, &match, flow->table_id, flow->priority, error);
 }
 
 // --- Changing ---
 
 // Lines of the key that the flow looks at or changes. Workers fill them before the flow is there.
+static uint16_t program_lines(const struct program *program)
+{
+	return (uint16_t)(1 << KEY_LINE_CORE | program->lines_read | program->lines_written);
+}
+
 static uint16_t lines_needed(const struct flow_text *text)
 {
-	uint16_t lines = 1 << KEY_LINE_CORE;
+	uint16_t lines = program_lines(text->program);
 
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		if (text->match.mask.words[w])
 			lines |= (uint16_t)(1u << w / KEY_LINE_WORDS);
-	if (text->program)
-		lines |= text->program->lines_read | text->program->lines_written;
 	return lines;
 }
 
@@ -132,24 +153,32 @@ static void remove_flow(struct bridge *bridge, struct flow *flow, enum flow_remo
 {
 	table_remove(bridge->forwarding->tables[flow->table_id], flow);
 	timeout_remove(bridge, flow);
+	flow_index_remove(&bridge->index, flow);
 	if (observer.removed)
 		observer.removed(observer.context, bridge, flow, reason);
 	flow_defer_free(flow);
 }
 
-static int add_flow(struct bridge *bridge, struct flow *flow, const struct match *match)
+static int add_flow(struct bridge *bridge, struct flow *flow)
 {
 	struct table *table = ensure_table(bridge, flow->table_id);
-	struct flow *old = table ? table_find(table, match, flow->priority) : NULL;
+	struct flow *old = table ? table_find_like(table, flow) : NULL;
 
 	if (!table || timeout_add(bridge, flow) < 0)
 		return -ENOMEM;
+	if (flow_index_add(&bridge->index, flow) < 0) {
+		timeout_remove(bridge, flow);
+		return -ENOMEM;
+	}
 	if (old) {
+		flow->kept_id = old->kept_id;
 		table_replace(table, old, flow);
 		timeout_remove(bridge, old);
+		flow_index_remove(&bridge->index, old);
 		flow_defer_free(old);
 	} else if (table_insert(table, flow) < 0) {
 		timeout_remove(bridge, flow);
+		flow_index_remove(&bridge->index, flow);
 		return -ENOMEM;
 	}
 	if (observer.added)
@@ -157,43 +186,48 @@ static int add_flow(struct bridge *bridge, struct flow *flow, const struct match
 	return 0;
 }
 
-static struct program *program_copy(const struct program *program)
-{
-	struct program *copy = malloc(sizeof(*copy) + program->size);
-
-	if (copy)
-		memcpy(copy, program, sizeof(*copy) + program->size);
-	return copy;
-}
-
-static void modify_flow(struct bridge *bridge, struct flow *flow, const struct flow_text *text,
-			struct program *program)
+// Takes one user of the program over.
+static int modify_flow(struct bridge *bridge, struct flow *flow, const struct flow_text *text,
+		       struct program *program)
 {
 	struct program *old = flow->program;
+	const uint64_t old_cookie = flow->cookie;
 
+	flow_index_remove(&bridge->index, flow);
 	rcu_publish(&flow->program, program);
+	if (text->has_new_cookie)
+		flow->cookie = text->new_cookie;
+	if (flow_index_add(&bridge->index, flow) < 0) {
+		// As it was: there is room for that.
+		flow->cookie = old_cookie;
+		rcu_publish(&flow->program, old);
+		flow_index_add(&bridge->index, flow);
+		rcu_defer(program_free, program);
+		return -ENOMEM;
+	}
 	rcu_defer(program_free, old);
 	flow->modified_ns = clock_monotonic_ns();
-	// A cookie without a mask is the flow's new one; with a mask it only selected.
-	if (text->has_cookie && !text->cookie_mask)
-		flow->cookie = text->cookie;
 	if (text->flags & FLOW_FLAG_RESET_COUNTS) {
-		struct counter now = counter_read(flow->counter);
-
-		flow->base = (struct counter_base){ now.packets, now.bytes };
+		flow_reset_counts(flow);
+		timeout_counts_reset(bridge, flow);
 	}
 	if (observer.modified)
 		observer.modified(observer.context, bridge, flow);
+	return 0;
 }
 
 static int apply_add(struct bridge *bridge, struct flow_mod *mod)
 {
-	// flow_create() takes the program over; the match is still the text's.
-	struct flow *flow = flow_create(&mod->text);
+	struct flow *flow;
 
+	if (mod->command != FLOW_ADD) { // a modify that adds: its cookie is the new one
+		mod->text.cookie = mod->text.has_new_cookie ? mod->text.new_cookie : 0;
+		mod->text.has_cookie = mod->text.has_new_cookie;
+	}
+	flow = flow_create(&mod->text);
 	if (!flow)
 		return -ENOMEM;
-	if (add_flow(bridge, flow, &mod->text.match) < 0) {
+	if (add_flow(bridge, flow) < 0) {
 		flow_free(flow);
 		return -ENOMEM;
 	}
@@ -202,9 +236,10 @@ static int apply_add(struct bridge *bridge, struct flow_mod *mod)
 
 static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct error *error)
 {
-	struct program **programs;
+	struct program *program;
 	struct flow **flows;
 	unsigned int n;
+	int status = 0;
 
 	if (flow_mod_select(bridge, &mod->text, mod->command == FLOW_MODIFY_STRICT, &flows, &n,
 			    error) < 0)
@@ -215,22 +250,13 @@ static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct erro
 		free(flows);
 		return mod->text.cookie_mask ? 0 : apply_add(bridge, mod);
 	}
-	programs = calloc(n, sizeof(*programs));
-	for (unsigned int i = 0; programs && i < n; i++) {
-		programs[i] = program_copy(mod->text.program);
-		if (!programs[i]) {
-			while (i-- > 0)
-				program_free(programs[i]);
-			free(programs);
-			programs = NULL;
-		}
-	}
-	for (unsigned int i = 0; programs && i < n; i++)
-		modify_flow(bridge, flows[i], &mod->text, programs[i]);
-	n = programs != NULL;
-	free(programs);
+	program = program_share(mod->text.program);
+	mod->text.program = NULL;
+	for (unsigned int i = 0; !status && i < n; i++)
+		status = modify_flow(bridge, flows[i], &mod->text, program_ref(program));
+	program_free(program);
 	free(flows);
-	return n ? 0 : -ENOMEM;
+	return status;
 }
 
 static int apply_delete(struct bridge *bridge, struct flow_mod *mod, struct error *error)
@@ -266,31 +292,85 @@ static int apply(struct bridge *bridge, struct flow_mod *mod, struct error *erro
 	return status < 0 ? error_set(error, -status, "out of memory") : 0;
 }
 
-int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
-		   struct error *error)
+static bool is_delete(const struct flow_mod *mod)
+{
+	return mod->command == FLOW_DELETE || mod->command == FLOW_DELETE_STRICT;
+}
+
+// Nothing has changed yet when a mistake is found. *lines gets what workers have to fill.
+static int check_change(struct bridge *bridge, const struct flow_change *change, uint16_t *lines,
+			struct error *error)
+{
+	const struct flow *flow = change->flow;
+	int status;
+
+	if (change->remove)
+		return 0;
+	status = flow ? check_flow(bridge, flow, error) : check(bridge, change->mod, error);
+	if (status < 0)
+		return status;
+	if (flow)
+		*lines |= program_lines(flow->program) | flow->mask->lines;
+	else if (!is_delete(change->mod))
+		*lines |= lines_needed(&change->mod->text);
+	return 0;
+}
+
+static int apply_change(struct bridge *bridge, struct flow_change *change, struct error *error)
+{
+	if (change->remove) {
+		remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
+		return 0;
+	}
+	if (!change->flow)
+		return apply(bridge, change->mod, error);
+	if (add_flow(bridge, change->flow) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	change->flow = NULL;
+	return 0;
+}
+
+int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsigned int n,
+			void (*relax)(void), struct error *error)
 {
 	uint16_t lines = 0;
 	int status = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		status = check(bridge, &mods[i], error);
+		status = check_change(bridge, &changes[i], &lines, error);
 		if (status < 0) {
 			if (error)
 				error->line = (int)i + 1;
 			return status;
 		}
-		if (mods[i].command != FLOW_DELETE && mods[i].command != FLOW_DELETE_STRICT)
-			lines |= lines_needed(&mods[i].text);
 	}
 	bridge_make_lines_live(bridge, lines);
 	for (unsigned int i = 0; i < n && !status; i++) {
-		status = apply(bridge, &mods[i], error);
+		status = apply_change(bridge, &changes[i], error);
 		if (status < 0 && error)
 			error->line = (int)i + 1;
+		if (relax && i % RELAX_EVERY == RELAX_EVERY - 1)
+			relax();
 	}
 	// A reply means that every worker does it the new way.
 	workers_synchronize();
 	rcu_reclaim();
+	return status;
+}
+
+int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
+		   struct error *error)
+{
+	struct flow_change one = { 0 }, *changes = n == 1 ? &one : calloc(n, sizeof(*changes));
+	int status;
+
+	if (!changes)
+		return error_set(error, ENOMEM, "out of memory");
+	for (unsigned int i = 0; i < n; i++)
+		changes[i] = (struct flow_change){ .mod = &mods[i] };
+	status = flow_mod_apply_list(bridge, changes, n, NULL, error);
+	if (changes != &one)
+		free(changes);
 	return status;
 }
 

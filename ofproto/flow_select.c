@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "flowtable/group_text.h"
+#include "ofproto/bridge_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,22 +76,62 @@ static bool is_selected(const struct flow *flow, const struct flow_text *text,
 	return is_covered(flow, &text->match, pattern);
 }
 
-static int select_in_table(const struct table *table, const struct flow_text *text, bool strict,
-			   struct selection *selection)
+static bool is_in_table(const struct flow_text *text, uint8_t table_id)
 {
-	struct pattern pattern;
+	return !text->has_table || text->table_id == 255 || text->table_id == table_id;
+}
 
-	pattern_init(&pattern, &text->match);
+static int select_in_table(const struct table *table, const struct flow_text *text, bool strict,
+			   const struct pattern *pattern, struct selection *selection)
+{
 	if (strict) {
 		struct flow *flow = table_find(table, &text->match, text->priority);
 
-		return flow && is_selected(flow, text, &pattern) ? selection_add(selection, flow)
-								 : 0;
+		return flow && is_selected(flow, text, pattern) ? selection_add(selection, flow)
+								: 0;
 	}
 	for (struct flow *flow = table_first(table); flow; flow = table_next(table, flow))
-		if (is_selected(flow, text, &pattern) && selection_add(selection, flow) < 0)
+		if (is_selected(flow, text, pattern) && selection_add(selection, flow) < 0)
 			return -ENOMEM;
 	return 0;
+}
+
+// Looking at the flows that an index names, instead of all.
+struct index_walk {
+	const struct flow_text *text;
+	const struct pattern *pattern;
+	struct selection *selection;
+};
+
+static int visit_indexed(void *context, struct flow *flow)
+{
+	const struct index_walk *walk = context;
+
+	if (!is_in_table(walk->text, flow->table_id) ||
+	    !is_selected(flow, walk->text, walk->pattern))
+		return 0;
+	return selection_add(walk->selection, flow);
+}
+
+static int select_in_tables(const struct bridge *bridge, const struct flow_text *text, bool strict,
+			    struct selection *selection)
+{
+	struct pattern pattern;
+	struct index_walk walk = { text, &pattern, selection };
+	int status = 0;
+
+	pattern_init(&pattern, &text->match);
+	if (!strict && text->cookie && text->cookie_mask == UINT64_MAX)
+		return flow_index_each_cookie(&bridge->index, text->cookie, visit_indexed, &walk);
+	if (!strict && text->out_port != OFPP_ANY)
+		return flow_index_each_port(&bridge->index, text->out_port, visit_indexed, &walk);
+	for (unsigned int t = 0; !status && t < N_TABLES; t++) {
+		const struct table *table = bridge_table(bridge, (uint8_t)t);
+
+		if (table && is_in_table(text, (uint8_t)t))
+			status = select_in_table(table, text, strict, &pattern, selection);
+	}
+	return status;
 }
 
 static int compare_flows(const void *a, const void *b)
@@ -110,15 +151,9 @@ int flow_mod_select(const struct bridge *bridge, const struct flow_text *text, b
 {
 	struct selection selection = { 0 };
 
-	for (unsigned int t = 0; t < N_TABLES; t++) {
-		const struct table *table = bridge_table(bridge, (uint8_t)t);
-
-		if (!table || (text->has_table && text->table_id != 255 && text->table_id != t))
-			continue;
-		if (select_in_table(table, text, strict, &selection) < 0) {
-			free(selection.flows);
-			return error_set(error, ENOMEM, "out of memory");
-		}
+	if (select_in_tables(bridge, text, strict, &selection) < 0) {
+		free(selection.flows);
+		return error_set(error, ENOMEM, "out of memory");
 	}
 	if (selection.n)
 		qsort(selection.flows, selection.n, sizeof(*selection.flows), compare_flows);

@@ -18,7 +18,7 @@ int timeout_add(struct bridge *bridge, struct flow *flow)
 		return 0;
 	if (bridge->n_timers == bridge->timers_size) {
 		uint32_t size = bridge->timers_size ? bridge->timers_size * 2 : 64;
-		struct flow **timers = realloc(bridge->timers, size * sizeof(*timers));
+		struct flow_timer *timers = realloc(bridge->timers, size * sizeof(*timers));
 
 		if (!timers)
 			return -ENOMEM;
@@ -26,20 +26,30 @@ int timeout_add(struct bridge *bridge, struct flow *flow)
 		bridge->timers_size = size;
 	}
 	flow->timer_slot = bridge->n_timers;
-	bridge->timers[bridge->n_timers++] = flow;
+	bridge->timers[bridge->n_timers++] = (struct flow_timer){
+		.flow = flow,
+		.used_ns = clock_monotonic_ns(),
+		.used_packets = counter_read(flow->counter).packets,
+	};
 	return 0;
 }
 
 void timeout_remove(struct bridge *bridge, struct flow *flow)
 {
-	struct flow *last;
+	struct flow_timer *last;
 
 	if (flow->timer_slot == NO_SLOT)
 		return;
-	last = bridge->timers[--bridge->n_timers];
-	bridge->timers[flow->timer_slot] = last;
-	last->timer_slot = flow->timer_slot;
+	last = &bridge->timers[--bridge->n_timers];
+	bridge->timers[flow->timer_slot] = *last;
+	last->flow->timer_slot = flow->timer_slot;
 	flow->timer_slot = NO_SLOT;
+}
+
+void timeout_counts_reset(struct bridge *bridge, const struct flow *flow)
+{
+	if (flow->timer_slot != NO_SLOT)
+		bridge->timers[flow->timer_slot].used_packets = 0;
 }
 
 static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
@@ -50,17 +60,18 @@ static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < bridge->n_timers;) {
-		struct flow *flow = bridge->timers[i];
+		struct flow_timer *timer = &bridge->timers[i];
+		struct flow *flow = timer->flow;
 		uint64_t packets = counter_read(flow->counter).packets;
 
-		if (packets != flow->used_packets) {
-			flow->used_packets = packets;
-			flow->used_ns = now_ns;
+		if (packets != timer->used_packets) {
+			timer->used_packets = packets;
+			timer->used_ns = now_ns;
 		}
 		// Expiring moves another flow into this slot.
 		if (older_than(flow->modified_ns, flow->hard_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);
-		else if (older_than(flow->used_ns, flow->idle_timeout, now_ns))
+		else if (older_than(timer->used_ns, flow->idle_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_IDLE);
 		else
 			i++;

@@ -93,6 +93,19 @@ static void collect_note(void *context, unsigned int depth, const char *format, 
 			      json_pack("{s:s, s:i}", "note", note, "depth", (int)depth));
 }
 
+// A packet that leaves has no port that it came in by.
+static void set_output_key(json_t *object, const struct key *key)
+{
+	struct text text = { 0 };
+	struct match match;
+
+	key_describe(key, &match);
+	match.mask.core.in_port = 0;
+	match.value.core.in_port = 0;
+	match_format(&match, NULL, &text);
+	set_text(object, "packet", &text);
+}
+
 static void collect_output(void *context, const struct forwarding_port *port,
 			   struct rte_mbuf *packet)
 {
@@ -105,9 +118,8 @@ static void collect_output(void *context, const struct forwarding_port *port,
 
 	if (forwarding) {
 		hot->parse_key(packet, port->ofport, &key);
-		key.core.in_port = 0;
 		json_object_set_new(output, "bridge", json_string(forwarding->name));
-		set_key(output, "packet", &key, NULL);
+		set_output_key(output, &key);
 	}
 	json_array_append_new(collector->outcome, output);
 }

@@ -640,7 +640,7 @@ const char *rig_check_counters(struct rig *rig)
 {
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
 		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++) {
-			struct counter_base counts = flow_counts(rig->flows[table][i].flow);
+			struct counter counts = flow_counts(rig->flows[table][i].flow);
 			const struct ref_flow *want = &rig->ref.flows[table][i];
 
 			if (counts.packets != want->packets * rig->n_levels ||

@@ -177,8 +177,9 @@ static void write_for_ever(int fd)
 		store_begin(store, NULL);
 		for (unsigned int k = i; k < i + 100; k++) {
 			struct store_flow flow = flow_number(k, match, sizeof(match));
+			uint64_t id;
 
-			store_put_flow(store, "br0", &flow, NULL);
+			store_add_flow(store, "br0", &flow, &id, NULL);
 		}
 		store_commit(store, NULL);
 		if (write(fd, &i, sizeof(i)) != sizeof(i))
@@ -226,35 +227,83 @@ static void test_kill(void **state)
 static void test_flows(void **state)
 {
 	struct store *store = open_store();
+	struct store_flow flow;
+	uint64_t ids[3], other;
 	unsigned int n = 0;
 	char match[64];
 
 	(void)state;
 	store_begin(store, NULL);
 	for (unsigned int i = 0; i < 3; i++) {
-		struct store_flow flow = flow_number(i, match, sizeof(match));
-
-		assert_int_equal(store_put_flow(store, "br0", &flow, NULL), 0);
+		flow = flow_number(i, match, sizeof(match));
+		flow.actions = i == 0 ? "drop" : flow.actions;
+		assert_int_equal(store_add_flow(store, "br0", &flow, &ids[i], NULL), 0);
+		assert_true(i == 0 || ids[i] > ids[i - 1]);
+		// Another bridge's flows are its own.
+		assert_int_equal(store_add_flow(store, "br1", &flow, &other, NULL), 0);
 	}
-	// The same again takes the place of the old one, and its place in the order.
-	struct store_flow flow = flow_number(0, match, sizeof(match));
-
-	assert_int_equal(store_put_flow(store, "br0", &flow, NULL), 0);
+	// Written again it takes the place of the old one, and its place in the order.
+	flow = flow_number(0, match, sizeof(match));
+	assert_int_equal(store_put_flow(store, ids[0], &flow, NULL), 0);
 	assert_int_equal(store_each_flow(store, "br0", count_flow, &n, NULL), 0);
 	assert_int_equal(n, 3);
-	flow = flow_number(2, match, sizeof(match));
-	assert_int_equal(store_delete_flow(store, "br0", flow.table_id, flow.priority, match, NULL),
-			 0);
+	assert_int_equal(store_delete_flow(store, ids[2], NULL), 0);
+	assert_int_equal(store_delete_flows(store, "br1", NULL), 0);
 	n = 1;
-	flow = flow_number(1, match, sizeof(match));
-	assert_int_equal(store_get_flow(store, "br0", flow.table_id, flow.priority, match,
-					count_flow, &n, NULL),
-			 0);
+	assert_int_equal(store_get_flow(store, ids[1], count_flow, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(store_get_flow(store, ids[2], count_flow, &n, NULL), 0);
+	assert_int_equal(store_get_flow(store, other, count_flow, &n, NULL), 0);
 	assert_int_equal(n, 2);
 	store_rollback(store);
 	n = 0;
 	assert_int_equal(store_each_flow(store, "br0", count_flow, &n, NULL), 0);
 	assert_int_equal(n, 0);
+	// What was rolled back is not remembered.
+	store_begin(store, NULL);
+	flow = flow_number(0, match, sizeof(match));
+	assert_int_equal(store_add_flow(store, "br0", &flow, &other, NULL), 0);
+	assert_true(other == ids[0]);
+	store_commit(store, NULL);
+	assert_int_equal(store_each_flow(store, "br0", count_flow, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	store_close(store);
+}
+
+// A file of version 1 keeps its flows, in their order.
+static void test_upgrade(void **state)
+{
+	struct store *store = open_store();
+	char command[2048];
+	unsigned int n = 0;
+
+	(void)state;
+	store_close(store);
+	snprintf(command, sizeof(command),
+		 "sqlite3 %s \"DROP TABLE flow; DROP TABLE flow_bridge; "
+		 "CREATE TABLE flow (bridge TEXT NOT NULL, table_id INTEGER NOT NULL, "
+		 "priority INTEGER NOT NULL, match TEXT NOT NULL, actions TEXT NOT NULL, "
+		 "cookie INTEGER NOT NULL, idle_timeout INTEGER NOT NULL, "
+		 "hard_timeout INTEGER NOT NULL, importance INTEGER NOT NULL, "
+		 "flags INTEGER NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL, "
+		 "PRIMARY KEY (bridge, table_id, priority, match)); "
+		 "INSERT INTO flow VALUES "
+		 "('br0',0,0,'ip,nw_src=10.0.0.0','output:1',-1,0,10,0,0,0,0); "
+		 "INSERT INTO flow VALUES ('br1',0,0,'ip','output:1',0,0,10,0,0,0,0); "
+		 "INSERT INTO flow VALUES "
+		 "('br0',1,1,'ip,nw_src=10.0.0.1','output:1',-2,0,10,0,0,1000000000,0); "
+		 "PRAGMA user_version=1\"",
+		 path);
+	if (system(command) != 0)
+		skip();
+	store = open_store();
+	assert_int_equal(store_each_flow(store, "br0", count_flow, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	store_close(store);
+	n = 0;
+	store = open_store();
+	assert_int_equal(store_each_flow(store, "br0", count_flow, &n, NULL), 0);
+	assert_int_equal(n, 2);
 	store_close(store);
 }
 
@@ -334,7 +383,7 @@ static void test_refused(void **state)
 	snprintf(command, sizeof(command), "sqlite3 %s 'PRAGMA user_version=99'", path);
 	if (system(command) == 0) {
 		refuse_store("use a newer vswitchd");
-		snprintf(command, sizeof(command), "sqlite3 %s 'PRAGMA user_version=1'", path);
+		snprintf(command, sizeof(command), "sqlite3 %s 'PRAGMA user_version=2'", path);
 		assert_int_equal(system(command), 0);
 		// A value that no command could have written.
 		snprintf(command, sizeof(command), "sqlite3 %s \"UPDATE Port SET tag='9999'\"",
@@ -376,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};

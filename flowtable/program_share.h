@@ -1,0 +1,20 @@
+// One program for many flows: flows of a table often do the same, and a program is immutable.
+//
+// A small table remembers the programs that were shared last, one for each hash. What it does not
+// remember is not shared: that costs memory, not correctness. Control thread.
+#ifndef FLOWTABLE_PROGRAM_SHARE_H
+#define FLOWTABLE_PROGRAM_SHARE_H
+
+#include "flowtable/program.h"
+
+// Takes the program over and returns one that does the same, perhaps another. program_free() drops
+// one user of it.
+struct program *program_share(struct program *program);
+
+// One more user.
+struct program *program_ref(struct program *program);
+
+// For program_free(): the last user is gone.
+void program_unshare(struct program *program);
+
+#endif

@@ -112,7 +112,9 @@ static int set_from_text(struct flow_set *set, struct bridge *bridge, const char
 
 static int set_from_bridge(struct flow_set *set, struct bridge *bridge, struct error *error)
 {
-	const struct flow_text all = { .table_id = 255, .out_port = OFPP_ANY };
+	const struct flow_text all = { .table_id = 255,
+				       .out_port = OFPP_ANY,
+				       .out_group = OFPP_ANY };
 	int result = flow_mod_select(bridge, &all, false, &set->flows, &set->n, error);
 
 	if (!result && set->n)

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "ofproto/flow_mod.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -102,7 +103,7 @@ static void put_flow(void *context, struct bridge *bridge, const struct flow *fl
 	struct store_flow kept;
 
 	(void)context;
-	if (keep.paused)
+	if (keep.paused || learn_made(flow))
 		return;
 	kept = (struct store_flow){
 		.table_id = flow->table_id,
@@ -132,7 +133,7 @@ static void remove_flow(void *context, struct bridge *bridge, const struct flow 
 
 	(void)context;
 	(void)reason;
-	if (keep.paused)
+	if (keep.paused || learn_made(flow))
 		return;
 	match = format_match(flow);
 	if (!keep.in_request) {

@@ -9,6 +9,7 @@
 #include "flowtable/flow_text.h"
 #include "flowtable/table_index.h"
 
+struct learn_link;
 struct table_holder;
 struct table_shape;
 
@@ -29,6 +30,7 @@ struct flow {
 	uint16_t importance;
 	uint16_t flags;
 	uint32_t timer_slot; // ofproto's: place among the flows with timeouts
+	struct learn_link *learned; // ofproto's: NULL unless a learn action made or knows the flow
 
 	// The table's (table_internal.h).
 	struct table_holder *owner; // the part that holds the flow

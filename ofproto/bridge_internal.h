@@ -28,6 +28,7 @@ struct bridge {
 	struct flow **timers;
 	uint32_t n_timers;
 	uint32_t timers_size;
+	struct learn_bridge *learn; // learn_rule.c; NULL until there is a learn action
 };
 
 // bridge.c

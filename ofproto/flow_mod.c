@@ -6,6 +6,7 @@
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "ofproto/bridge_internal.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -130,6 +131,8 @@ static void remove_flow(struct bridge *bridge, struct flow *flow, enum flow_remo
 	timeout_remove(bridge, flow);
 	if (observer.removed)
 		observer.removed(observer.context, bridge, flow, reason);
+	learn_detach(flow->program);
+	learn_removed(bridge, flow);
 	flow_defer_free(flow);
 }
 
@@ -143,6 +146,8 @@ static int add_flow(struct bridge *bridge, struct flow *flow, const struct match
 	if (old) {
 		table_replace(table, old, flow);
 		timeout_remove(bridge, old);
+		learn_detach(old->program);
+		learn_removed(bridge, old);
 		flow_defer_free(old);
 	} else if (table_insert(table, flow) < 0) {
 		timeout_remove(bridge, flow);
@@ -167,7 +172,9 @@ static void modify_flow(struct bridge *bridge, struct flow *flow, const struct f
 {
 	struct program *old = flow->program;
 
+	learn_changed(flow);
 	rcu_publish(&flow->program, program);
+	learn_detach(old);
 	rcu_defer(program_free, old);
 	flow->modified_ns = clock_monotonic_ns();
 	// A cookie without a mask is the flow's new one; with a mask it only selected.
@@ -178,7 +185,8 @@ static void modify_flow(struct bridge *bridge, struct flow *flow, const struct f
 
 		flow->base = (struct counter_base){ now.packets, now.bytes };
 	}
-	if (observer.modified)
+	// What a learn action makes of a kept flow is not kept.
+	if (observer.modified && !text->learned)
 		observer.modified(observer.context, bridge, flow);
 }
 
@@ -189,7 +197,14 @@ static int apply_add(struct bridge *bridge, struct flow_mod *mod)
 
 	if (!flow)
 		return -ENOMEM;
+	if (learn_attach(bridge, flow->program) < 0) {
+		learn_removed(bridge, flow);
+		flow_free(flow);
+		return -ENOMEM;
+	}
 	if (add_flow(bridge, flow, &mod->text.match) < 0) {
+		learn_detach(flow->program);
+		learn_removed(bridge, flow);
 		flow_free(flow);
 		return -ENOMEM;
 	}
@@ -214,9 +229,12 @@ static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct erro
 	programs = calloc(n, sizeof(*programs));
 	for (unsigned int i = 0; programs && i < n; i++) {
 		programs[i] = program_copy(mod->text.program);
-		if (!programs[i]) {
-			while (i-- > 0)
-				program_free(programs[i]);
+		if (!programs[i] || learn_attach(bridge, programs[i]) < 0) {
+			program_free(programs[i]);
+			while (i-- > 0) {
+				learn_detach(programs[i]);
+				rcu_defer(program_free, programs[i]);
+			}
 			free(programs);
 			programs = NULL;
 		}
@@ -284,6 +302,7 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 		if (status < 0 && error)
 			error->line = (int)i + 1;
 	}
+	learn_delete_orphans(bridge);
 	// A reply means that every worker does it the new way.
 	workers_synchronize();
 	rcu_reclaim();

@@ -57,7 +57,8 @@ static uint64_t hash_more(uint64_t hash, const uint8_t *bytes, unsigned int size
 static void collect(const struct vector *vector, unsigned int packet, const struct op_learn *op,
 		    struct learn_request *request)
 {
-	uint64_t match_hash = hash_key[0], action_hash = hash_key[1];
+	// Not hash_key[1], which would cancel out (common/hash.h).
+	uint64_t match_hash = hash_key[0], action_hash = hash_key[0] ^ 1;
 	uint8_t *to = request->values;
 
 	for (unsigned int i = 0; i < op->n_specs; i++) {

@@ -60,7 +60,7 @@ def latency():
     times.sort()
     median, worst = times[len(times) // 2], times[-1]
     print(f"# learned after {median:.2f} ms (median), {worst:.2f} ms (longest)")
-    print("# ok" if median < 5 else "# slow")
+    print("# ok" if median < 2 else "# slow")
 
 
 if MODE == "sources":

@@ -67,9 +67,11 @@ struct learn_group {
 	uint8_t idle_sweeps; // since when nothing refers to it
 };
 
-// Where limit= says nothing: flows of one group, and how many of them from one port.
+// Where limit= says nothing: flows of one group, of one ingress port on the whole bridge, and in a
+// table to which another may be learned.
 #define LEARN_DEFAULT_LIMIT 1000000
 #define LEARN_PORT_LIMIT 500000
+#define LEARN_TABLE_LIMIT 2000000
 #define LEARN_PORTS 65536
 #define LEARN_PORT_LOCAL 65535
 

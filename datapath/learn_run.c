@@ -148,6 +148,9 @@ static bool learn_new(struct forward *forward, struct learn_request *request, bo
 		return true;
 	if (!rule) { // not on a bridge: there is nobody who limits
 		request->group = NULL;
+		request->slot = UINT32_MAX;
+		request->generation = 0;
+		request->in_port = 0;
 		ask(queue, request);
 		return true;
 	}

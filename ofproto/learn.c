@@ -31,7 +31,8 @@ int bridges_learn_fd(void)
 
 static void settle(const struct learn_request *request)
 {
-	__atomic_fetch_sub(&request->group->n_pending, 1, __ATOMIC_RELEASE);
+	if (request->group)
+		__atomic_fetch_sub(&request->group->n_pending, 1, __ATOMIC_RELEASE);
 }
 
 // The change is made: whoever asked knows the flow from now on.
@@ -75,9 +76,13 @@ static bool same_program(const struct program *a, const struct program *b)
 static struct learn_link *reserve(struct learn_rule *rule, const struct learn_request *request)
 {
 	struct learn_group *group = rule->group;
+	const struct table *table = bridge_table(rule->bridge, group->table_id);
 	struct learn_link *link;
 
 	if (!learn_has_room(rule->op, group, group->n_flows, request->in_port))
+		return NULL;
+	// Many groups may learn into one table.
+	if (!rule->op->limit && table && table_size(table) >= LEARN_TABLE_LIMIT)
 		return NULL;
 	link = calloc(1, sizeof(*link));
 	if (!link)

@@ -18,6 +18,9 @@ must "port c is attached" port_in_space "$bridge" "$pc" "$c" 10.0.0.3/24
 n_flows() { # TABLE
 	vsctl dump-flows "$bridge" "table=$1" | grep -c actions= || true
 }
+taught() { # COUNT: flows for the sources of learn_frames.py; others speak too
+	equal "$(vsctl dump-flows "$bridge" table=10 | grep -c dl_dst=02:1d: || true)" "$1"
+}
 flows_are() { # TABLE COUNT
 	equal "$(n_flows "$1")" "$2"
 }
@@ -40,7 +43,7 @@ check "what b sent made a flow to b" grep "dl_dst=$mac_b.*actions=output:.*$pb" 
 	<(vsctl dump-flows "$bridge" table=10)
 flooded=$(flow_count 0x2 n_packets "$bridge")
 ip netns exec "$a" ping -q -c 50 -i 0.01 10.0.0.2 >/dev/null
-check "known addresses are not flooded" at_least 10 "$(($(flow_count 0x2 n_packets "$bridge") - flooded))"
+check "known addresses are not flooded" at_least 20 "$(($(flow_count 0x2 n_packets "$bridge") - flooded))"
 learned=$(n_flows 10)
 check "trace says what would be learned" grep "would learn table=10,.*dl_dst=02:00:00:00:00:77" \
 	<(vsctl trace "$bridge" "in_port=$pa,dl_src=02:00:00:00:00:77,dl_dst=$mac_b")
@@ -74,8 +77,9 @@ check "a new flow is there for packets that follow" show_latency
 
 pipeline 2
 frames "$a" "$pa" 20
+check "sources are learned" within 5 taught 20
 check "a hard timeout is learned with the flow" grep "hard_timeout=2" <(vsctl dump-flows "$bridge" table=10)
-check "... and ends it" within 10 flows_are 10 1
+check "... and ends it" within 10 taught 0
 ip netns exec "$a" ping -q -c 40 -i 0.1 10.0.0.2 >/dev/null
 check "... but not while it is learned again" grep "dl_dst=$mac_b" <(vsctl dump-flows "$bridge" table=10)
 
@@ -83,7 +87,7 @@ check "... but not while it is learned again" grep "dl_dst=$mac_b" <(vsctl dump-
 
 vsctl del-flows "$bridge"
 vsctl add-flows "$bridge" - <<FLOWS
-table=0,actions=learn(table=10,cookie=0x77,limit=50,result_dst=NXM_NX_REG5[3],NXM_OF_ETH_SRC[]),resubmit(,20)
+table=0,dl_type=0x88b5,actions=learn(table=10,cookie=0x77,limit=50,result_dst=NXM_NX_REG5[3],NXM_OF_ETH_SRC[]),resubmit(,20)
 cookie=0x21,table=20,reg5=8,actions=drop
 cookie=0x22,table=20,reg5=0,actions=drop
 FLOWS
@@ -99,15 +103,15 @@ check "deleted flows make room" within 5 flows_are 10 10
 
 vsctl del-flows "$bridge"
 vsctl add-flows "$bridge" - <<FLOWS
-table=0,priority=2,in_port=$pa,actions=learn(table=10,cookie=0x78,delete_learned,NXM_OF_ETH_SRC[])
-table=0,priority=1,actions=learn(table=10,cookie=0x78,delete_learned,NXM_OF_ETH_SRC[])
+table=0,priority=2,dl_type=0x88b5,in_port=$pa,actions=learn(table=10,cookie=0x78,delete_learned,NXM_OF_ETH_SRC[])
+table=0,priority=1,dl_type=0x88b5,actions=learn(table=10,cookie=0x78,delete_learned,NXM_OF_ETH_SRC[])
 table=10,cookie=0x79,priority=0,actions=drop
 FLOWS
 frames "$a" "$pa" 10
 check "flows are learned" within 5 flows_are 10 11
-vsctl del-flows "$bridge" --strict "table=0,priority=2,in_port=$pa"
+vsctl del-flows "$bridge" --strict "table=0,priority=2,dl_type=0x88b5,in_port=$pa"
 check "delete_learned waits for the last action" flows_are 10 11
-vsctl del-flows "$bridge" --strict table=0,priority=1
+vsctl del-flows "$bridge" --strict table=0,priority=1,dl_type=0x88b5
 check "... and deletes what was learned" flows_are 10 1
 
 # ---- FIN ----------------------------------------------------------------------------------------
@@ -128,22 +132,23 @@ check "... which closes behind the FIN" within 15 flows_are 1 0
 must "the pipeline again" pipeline
 start=$EPOCHREALTIME
 frames "$a" "$pa" 100000 | tee /dev/fd/3
-many() { at_least "$(n_flows 10)" 95000; }
-check "100,000 sources are learned" within 20 many
+note "after one frame each: $(n_flows 10) flows"
+# A source that the ring had no room for is learned from its next frame.
+many() { at_least "$(n_flows 10)" 100000 || { frames "$a" "$pa" 100000 && false; }; }
+check "100,000 sources are learned" within 60 many
 note "after $(milliseconds "$start") ms: $(n_flows 10) flows"
 check "the others are not cut off" within 5 pings "$b" 10.0.0.3
 check "packets are conserved" within 5 is_conserved
 check "learned flows are deleted" vsctl del-flows "$bridge" table=10
-check "... all of them" flows_are 10 0
+check "... all of them" taught 0
 
 # ---- Restart ------------------------------------------------------------------------------------
 
 must "the pipeline again" pipeline
 frames "$a" "$pa" 20
-check "flows are learned" within 5 flows_are 10 21
+check "flows are learned" within 5 taught 20
 must "the switch is killed" stop_switch KILL
 must "... and started again" start_switch
-kept() { vsctl dump-flows "$bridge" table=10 | grep dl_dst=02:1d:; }
-check "learned flows are not kept" fails kept
+check "learned flows are not kept" taught 0
 check "... the action is" grep "learn(table=10" <(vsctl dump-flows "$bridge" table=0)
 check "it stops cleanly" stop_switch

@@ -16,9 +16,9 @@
 struct learn_parser {
 	struct action_parser *parser;
 	struct match match; // what the learned flow matches so far, where it is known
-	struct op_learn head;
 	unsigned int n_specs;
 	struct learn_spec specs[MAX_SPECS];
+	struct op_learn head; // its own specs stay empty
 };
 
 static int parse_u16(struct action_parser *parser, struct span value, const char *what,

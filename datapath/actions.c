@@ -290,6 +290,9 @@ static void add_to_set(struct action_set *set, const struct op *op)
 	case OP_RESUBMIT:
 		set->output = op;
 		break;
+	case OP_GROUP:
+		set->group = op;
+		break;
 	default:
 		// One write for each field: a later one replaces an earlier one of the same.
 		for (uint32_t i = 0; i < set->n_fields; i++)
@@ -366,6 +369,10 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 			run_resubmit(forward, resubmit, to, packets, depth);
 		break;
 	}
+	case OP_GROUP:
+		group_run(forward, ((const struct op_group *)op)->group_id, table_id, packets,
+			  depth, last && !depth && !(vector->has_action_set & packets));
+		break;
 	case OP_GOTO_TABLE:
 		pipeline_next_add(next, ((const struct op_goto_table *)op)->table_id, packets);
 		return false;
@@ -427,26 +434,42 @@ void actions_run(struct forward *forward, const struct program *program, uint8_t
 	}
 }
 
+// OpenFlow 1.3.5 section 5.10: the order is the specification's, not the writer's.
+static void run_action_set(struct forward *forward, const struct action_set *set, uint8_t table_id,
+			   uint64_t packets, unsigned int depth)
+{
+	const struct op *ordered[4 + ACTION_SET_MAX_FIELDS];
+	unsigned int n = 0;
+
+	ordered[n++] = set->pop_vlan;
+	ordered[n++] = set->push_vlan;
+	ordered[n++] = set->dec_ttl;
+	for (uint32_t f = 0; f < set->n_fields; f++)
+		ordered[n++] = set->fields[f];
+	ordered[n++] = set->group ? set->group : set->output;
+	for (unsigned int o = 0; o < n && packets; o++) {
+		if (ordered[o])
+			run_op(forward, ordered[o], table_id, packets, depth, false, NULL);
+		packets &= ~forward->finished;
+	}
+}
+
 void actions_run_sets(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 
 	packets &= vector->has_action_set;
 	for_each_packet(i, packets)
-	{
-		const struct action_set *set = &vector->action_sets[i];
-		const struct op *ordered[4 + ACTION_SET_MAX_FIELDS];
-		unsigned int n = 0;
+		run_action_set(forward, &vector->action_sets[i], 0, 1ULL << i, 0);
+}
 
-		// OpenFlow 1.3.5 section 5.10: the order is the specification's, not the writer's.
-		ordered[n++] = set->pop_vlan;
-		ordered[n++] = set->push_vlan;
-		ordered[n++] = set->dec_ttl;
-		for (uint32_t f = 0; f < set->n_fields; f++)
-			ordered[n++] = set->fields[f];
-		ordered[n++] = set->output;
-		for (unsigned int o = 0; o < n && !(forward->finished & 1ULL << i); o++)
-			if (ordered[o])
-				run_op(forward, ordered[o], 0, 1ULL << i, 0, false, NULL);
-	}
+void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
+			uint64_t packets, unsigned int depth)
+{
+	struct action_set set;
+
+	memset(&set, 0, offsetof(struct action_set, fields));
+	program_for_each_op (op, program)
+		add_to_set(&set, op);
+	run_action_set(forward, &set, table_id, packets, depth);
 }

@@ -13,6 +13,8 @@ struct forward {
 	struct vector *vector;
 	unsigned int hops; // patch ports that the packets have passed
 	uint64_t finished; // packets that no further action may touch (exit, drop)
+	uint64_t
+		exhausted; // of these, packets whose budget is used up: also after a group's bucket
 	uint32_t n_lookups; // of the whole vector
 	struct trace *trace;
 };
@@ -24,6 +26,9 @@ bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *ke
 
 // pipeline.c: run `packets` through tables, from `table_id` on.
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth);
+
+// Count a lookup, or the execution of a bucket, for each packet. Returns those that may go on.
+uint64_t pipeline_charge(struct forward *forward, uint64_t packets);
 
 // Tables that packets go to next, merged by table.
 struct pipeline_next {
@@ -42,6 +47,14 @@ void actions_run(struct forward *forward, const struct program *program, uint8_t
 // Carry out what write_actions left behind for each packet.
 void actions_run_sets(struct forward *forward, uint64_t packets);
 
+// Run the ops of a bucket as an action set of its own.
+void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
+			uint64_t packets, unsigned int depth);
+
+// group_run.c: send packets through a group. `last`: nothing will be done with them afterwards.
+void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uint64_t packets,
+	       unsigned int depth, bool last);
+
 // output.c: decide that a packet, as it is now, leaves through a port.
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
 // One instance of a packet ends here for `reason`.
@@ -50,6 +63,8 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 // Make a packet's bytes safe to change: earlier outputs get what they were promised. False if
 // there is no memory for it; the packet is finished then.
 bool output_make_writable(struct forward *forward, unsigned int packet);
+// Carry out what was decided for the packet so far: its buffer is about to be exchanged.
+void output_settle(struct forward *forward, unsigned int packet);
 // All packets of the vector are done: send or drop each.
 void output_finish(struct forward *forward, uint64_t packets);
 // Send an altered copy of a packet, made by the caller, to one port; takes `copy`.

@@ -57,7 +57,6 @@ static uint64_t hash_more(uint64_t hash, const uint8_t *bytes, unsigned int size
 static void collect(const struct vector *vector, unsigned int packet, const struct op_learn *op,
 		    struct learn_request *request)
 {
-	// Not hash_key[1], which would cancel out (common/hash.h).
 	uint64_t match_hash = hash_key[0], action_hash = hash_key[0] ^ 1;
 	uint8_t *to = request->values;
 

@@ -179,6 +179,11 @@ static void send_pending(struct forward *forward, unsigned int packet)
 	send(forward, port, mbuf);
 }
 
+void output_settle(struct forward *forward, unsigned int packet)
+{
+	send_pending(forward, packet);
+}
+
 static bool is_shared(struct rte_mbuf *packet)
 {
 	for (; packet; packet = packet->next)

@@ -36,6 +36,7 @@ struct action_set {
 	const struct op *push_vlan;
 	const struct op *dec_ttl;
 	const struct op *output;
+	const struct op *group; // goes before an output
 	uint32_t n_fields;
 	const struct op *fields[ACTION_SET_MAX_FIELDS];
 };

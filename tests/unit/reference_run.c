@@ -13,6 +13,7 @@ struct run {
 	struct key key;
 	uint64_t length; // as received
 	bool stopped; // nothing more happens to the packet
+	bool exhausted; // not even behind the group whose bucket it is in
 	enum drop_reason reason; // if it has no instance at the end
 	uint64_t n_instances;
 	unsigned int n_set;
@@ -364,26 +365,29 @@ static unsigned int set_kind(const struct op *op)
 		return 12;
 	case OP_SET:
 		return 100u + ((const struct op_set *)op)->field;
+	case OP_GROUP:
+		return 100001;
 	default:
 		return 100000; // output
 	}
 }
 
-static void write_actions(struct run *run, const struct op_write_actions *op)
+static unsigned int add_to_set(const struct op **set, unsigned int n_set, const uint8_t *at,
+			       unsigned int size)
 {
-	const uint8_t *at = (const uint8_t *)op->ops;
-	const uint8_t *end = at + op->length;
+	const uint8_t *end = at + size;
 
 	for (; at < end; at += ((const struct op *)at)->size) {
 		const struct op *new = (const struct op *)at;
 		unsigned int n = 0;
 
-		for (unsigned int i = 0; i < run->n_set; i++)
-			if (set_kind(run->set[i]) != set_kind(new))
-				run->set[n++] = run->set[i];
-		run->set[n++] = new;
-		run->n_set = n;
+		for (unsigned int i = 0; i < n_set; i++)
+			if (set_kind(set[i]) != set_kind(new))
+				set[n++] = set[i];
+		set[n++] = new;
+		n_set = n;
 	}
+	return n_set;
 }
 
 static bool is_write(unsigned int kind)
@@ -391,22 +395,110 @@ static bool is_write(unsigned int kind)
 	return kind > 2 && kind < 100000;
 }
 
-static void run_set(struct run *run)
-{
-	static const unsigned int first[] = { 0, 1, 2 };
-	bool jumps = false;
-	unsigned int table = 0;
+struct set {
+	unsigned int n;
+	const struct op *ops[REF_MAX_SET];
+};
 
-	for (unsigned int f = 0; f < 3; f++)
-		for (unsigned int i = 0; i < run->n_set && !run->stopped; i++)
-			if (set_kind(run->set[i]) == first[f])
-				run_op(run, run->set[i], false, &table, &jumps, 0);
-	for (unsigned int i = 0; i < run->n_set && !run->stopped; i++)
-		if (is_write(set_kind(run->set[i])))
-			run_op(run, run->set[i], false, &table, &jumps, 0);
-	for (unsigned int i = 0; i < run->n_set && !run->stopped; i++)
-		if (set_kind(run->set[i]) == 100000)
-			run_op(run, run->set[i], false, &table, &jumps, 0);
+static void run_kind(struct run *run, const struct set *set, unsigned int kind, unsigned int table,
+		     unsigned int depth)
+{
+	bool jumps = false;
+
+	for (unsigned int i = 0; i < set->n && !run->stopped; i++)
+		if (set_kind(set->ops[i]) == kind)
+			run_op(run, set->ops[i], false, &table, &jumps, depth);
+}
+
+static void run_set(struct run *run, const struct set *set, unsigned int table, unsigned int depth)
+{
+	bool jumps = false, has_group = false;
+
+	for (unsigned int i = 0; i < set->n; i++)
+		has_group |= set_kind(set->ops[i]) == 100001;
+	for (unsigned int kind = 0; kind < 3; kind++)
+		run_kind(run, set, kind, table, depth);
+	for (unsigned int i = 0; i < set->n && !run->stopped; i++)
+		if (is_write(set_kind(set->ops[i])))
+			run_op(run, set->ops[i], false, &table, &jumps, depth);
+	run_kind(run, set, has_group ? 100001 : 100000, table, depth);
+}
+
+// --- Groups ---
+
+static bool is_live(struct run *run, const struct bucket_text *bucket, unsigned int depth);
+
+static struct group_text *find_group(struct run *run, uint32_t id)
+{
+	for (unsigned int i = 0; i < run->bridge->n_groups; i++)
+		if (run->bridge->groups[i].group_id == id)
+			return &run->bridge->groups[i];
+	return NULL;
+}
+
+static bool group_is_live(struct run *run, uint32_t id, unsigned int depth)
+{
+	const struct group_text *group = find_group(run, id);
+
+	for (unsigned int i = 0; group && i < group->n_buckets; i++)
+		if (is_live(run, &group->buckets[i], depth + 1))
+			return true;
+	return false;
+}
+
+static bool is_live(struct run *run, const struct bucket_text *bucket, unsigned int depth)
+{
+	if (bucket->watch_port == OFPP_ANY && bucket->watch_group == GROUP_ID_ANY)
+		return true;
+	for (unsigned int i = 0; i < run->bridge->n_ports; i++) {
+		const struct ref_port *port = &run->bridge->ports[i];
+
+		if (port->ofport == bucket->watch_port && port->admin_up && !port->refuses)
+			return true;
+	}
+	return depth < REF_MAX_GROUPS && group_is_live(run, bucket->watch_group, depth);
+}
+
+// The bucket's action set on the packet, which is as before afterwards, whatever happened.
+static void run_bucket(struct run *run, const struct bucket_text *bucket, unsigned int table,
+		       unsigned int depth)
+{
+	struct ref_packet packet = run->packet;
+	struct key key = run->key;
+	struct set set;
+
+	if (run->result->n_lookups == REF_MAX_LOOKUPS) {
+		drop(run, DROP_BUDGET);
+		run->stopped = run->exhausted = true;
+		return;
+	}
+	run->result->n_lookups++;
+	set.n = add_to_set(set.ops, 0, bucket->program->ops, bucket->program->size);
+	run_set(run, &set, table, depth);
+	run->packet = packet;
+	run->key = key;
+	run->stopped = run->exhausted;
+}
+
+static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
+{
+	const struct group_text *found = find_group(run, id);
+
+	if (!found || depth >= REF_MAX_DEPTH) {
+		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
+		return;
+	}
+	for (unsigned int i = 0; i < found->n_buckets && !run->stopped; i++) {
+		const struct bucket_text *bucket = &found->buckets[i];
+
+		if (found->type == GROUP_FAST_FAILOVER && !is_live(run, bucket, 0))
+			continue;
+		run_bucket(run, bucket, table, depth + 1);
+		if (found->type != GROUP_ALL)
+			return;
+	}
+	if (found->type == GROUP_FAST_FAILOVER)
+		drop(run, DROP_NO_BUCKET);
 }
 
 // --- Programs ---
@@ -441,6 +533,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	const struct op_resubmit *again = (const struct op_resubmit *)op;
 	const struct op_output *out = (const struct op_output *)op;
 	const struct op_output_reg *out_reg = (const struct op_output_reg *)op;
+	const struct op_write_actions *write = (const struct op_write_actions *)op;
 	unsigned int to;
 
 	switch (op->code) {
@@ -463,6 +556,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 			resubmit(run, again, to, depth);
 		}
 		break;
+	case OP_GROUP:
+		group(run, ((const struct op_group *)op)->group_id, *table, depth);
+		break;
 	case OP_GOTO_TABLE:
 		*table = ((const struct op_goto_table *)op)->table_id;
 		*jumps = true;
@@ -477,7 +573,8 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		dec_ttl(run);
 		break;
 	case OP_WRITE_ACTIONS:
-		write_actions(run, (const struct op_write_actions *)op);
+		run->n_set = add_to_set(run->set, run->n_set, (const uint8_t *)write->ops,
+					write->length);
 		break;
 	case OP_CLEAR_ACTIONS:
 		run->n_set = 0;
@@ -517,7 +614,7 @@ static void run_tables(struct run *run, unsigned int table, unsigned int depth)
 
 		if (run->result->n_lookups == REF_MAX_LOOKUPS) {
 			drop(run, DROP_BUDGET);
-			run->stopped = true;
+			run->stopped = run->exhausted = true;
 			return;
 		}
 		run->result->n_lookups++;
@@ -541,6 +638,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	run.packet = *packet;
 	run.length = packet->size;
 	run.stopped = false;
+	run.exhausted = false;
 	run.reason = DROP_ACTION;
 	run.n_instances = 0;
 	run.n_set = 0;
@@ -558,8 +656,12 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 		return;
 	}
 	run_tables(&run, 0, 0);
-	if (!run.stopped)
-		run_set(&run);
+	if (!run.stopped) {
+		struct set set = { .n = run.n_set };
+
+		memcpy(set.ops, run.set, run.n_set * sizeof(*set.ops));
+		run_set(&run, &set, 0, 0);
+	}
 	if (!run.n_instances)
 		drop(&run, run.reason);
 }

@@ -114,6 +114,14 @@ check "delete_learned waits for the last action" flows_are 10 11
 vsctl del-flows "$bridge" --strict table=0,priority=1,dl_type=0x88b5
 check "... and deletes what was learned" flows_are 10 1
 
+must "a group is added" vsctl add-group "$bridge" "group_id=1,type=all,bucket=output:$pb"
+vsctl del-flows "$bridge"
+vsctl add-flow "$bridge" "table=0,dl_type=0x88b5,actions=learn(table=10,cookie=0x78,delete_learned,NXM_OF_ETH_SRC[]),group:1"
+frames "$a" "$pa" 10
+check "flows are learned on the way to a group" within 5 flows_are 10 10
+vsctl del-groups "$bridge"
+check "deleting the group deletes what was learned" flows_are 10 0
+
 # ---- FIN ----------------------------------------------------------------------------------------
 
 vsctl del-flows "$bridge"

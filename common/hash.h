@@ -24,11 +24,11 @@ static inline uint64_t hash_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-// One more word into a running hash. Both factors depend on the key and on earlier words, so
-// no word can be zeroed out by a chosen value.
+// One more word into a running hash. The second factor depends on the key and on earlier words and
+// is odd, so that it is never zero and no running hash makes the word be ignored.
 static inline uint64_t hash_word(uint64_t hash, uint64_t word)
 {
-	return hash_fold(word ^ hash_key[0], hash ^ hash_key[1]) + (hash << 1 | hash >> 63);
+	return hash_fold(word ^ hash_key[0], (hash ^ hash_key[1]) | 1) + (hash << 1 | hash >> 63);
 }
 
 static inline uint64_t hash_finish(uint64_t hash)

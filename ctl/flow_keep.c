@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "ofproto/flow_mod.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -171,7 +172,7 @@ static int write_flow(const char *bridge, struct flow *flow)
 static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
 {
 	(void)context;
-	if (keep.paused)
+	if (keep.paused || learn_made(flow))
 		return;
 	// A full disk may have ended the transaction: nothing more may be written in its name.
 	if (!keep.failure)
@@ -199,7 +200,7 @@ static void remove_flow(void *context, struct bridge *bridge, const struct flow 
 {
 	(void)context;
 	(void)reason;
-	if (keep.paused)
+	if (keep.paused || learn_made(flow))
 		return;
 	if (!keep.in_request) {
 		// One by one they would each wait for the disk; a flow that comes back because this

@@ -213,6 +213,31 @@ static void run_dec_ttl(struct forward *forward, uint64_t packets)
 	}
 }
 
+// learn, and its result in one bit of a field.
+static void run_learn(struct forward *forward, const struct op_learn *op, uint64_t packets,
+		      unsigned int depth)
+{
+	const uint64_t failed = learn_run(forward, op, packets, depth);
+	_Alignas(8) uint8_t space[sizeof(struct op_set) + sizeof(struct op_word)] = { 0 };
+	struct op_set *set = (struct op_set *)space;
+	struct op_word *word = &set->words[0];
+	const struct field *field = op->result.field;
+	unsigned int bit, byte;
+
+	if (!field)
+		return;
+	bit = (unsigned int)field->shift + op->result.offset;
+	byte = field->offset + field->size - 1u - bit / 8;
+	set->field = (uint16_t)field->id;
+	set->n_words = 1;
+	word->word = (uint16_t)(byte / 8);
+	word->line = (uint16_t)(byte / KEY_LINE_SIZE);
+	((uint8_t *)&word->mask)[byte % 8] = (uint8_t)(1u << bit % 8);
+	run_set(forward, set, failed);
+	word->value = word->mask;
+	run_set(forward, set, packets & ~failed);
+}
+
 // --- Jumps ---
 
 // Run another table now, and come back. The packets appear to come from op->in_port meanwhile.
@@ -380,6 +405,12 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 	case OP_EXIT:
 		forward->finished |= packets;
 		return false;
+	case OP_LEARN:
+		run_learn(forward, (const struct op_learn *)op, packets, depth);
+		break;
+	case OP_FIN_TIMEOUT:
+		fin_timeout_run(forward, (const struct op_fin_timeout *)op, packets);
+		break;
 	case OP_NOTE:
 		break;
 	}

@@ -48,6 +48,16 @@ void workers_synchronize(void);
 void workers_drain_events(void (*handle)(void *context, const struct worker_event *event),
 			  void *context);
 
+// Flows that workers ask for (datapath/learn.h). The descriptor becomes readable when they begin to;
+// from then on the caller looks every millisecond until it finds nothing and says that it rests.
+struct learn_request;
+int workers_learn_fd(void);
+// Bounded: returns how many there were.
+unsigned int workers_drain_learned(void (*handle)(void *context,
+						  const struct learn_request *request),
+				   void *context);
+void workers_rest_learned(void);
+
 // Sums over the workers.
 void workers_port_counters(unsigned int vport_index, struct port_counters *sum);
 // Forget the counts of a port that is closed: its index will be used again.

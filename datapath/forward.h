@@ -75,6 +75,12 @@ bool output_commit(struct forward *forward, unsigned int packet);
 // Send what is queued for all ports.
 void output_flush(struct worker *worker);
 
+// learn_run.c: ask for the flows that the packets teach; returns those that a limit refuses.
+uint64_t learn_run(struct forward *forward, const struct op_learn *op, uint64_t packets,
+		   unsigned int depth);
+// Note a FIN or RST among the packets.
+void fin_timeout_run(struct forward *forward, const struct op_fin_timeout *op, uint64_t packets);
+
 // normal.c: the learning switch.
 void normal_run(struct forward *forward, uint64_t packets);
 

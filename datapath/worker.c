@@ -4,6 +4,7 @@
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
+#include "datapath/learn.h"
 #include "datapath/worker_run.h"
 
 #include <errno.h>
@@ -47,10 +48,11 @@ struct worker *worker_create(unsigned int id)
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
 	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,
 				       RTE_ALIGN_CEIL((size_t)ring_size, RTE_CACHE_LINE_SIZE));
+	worker->learn = learn_queue_create();
 	worker->silent_queues = calloc(1, sizeof(*worker->silent_queues) +
 						  SLEEP_MAX_QUEUES * sizeof(struct poll_queue));
 	if (worker->wake_fd < 0 || !worker->silent_queues || !worker->counters || !worker->ports ||
-	    !worker->tx || !worker->events) {
+	    !worker->tx || !worker->events || !worker->learn) {
 		worker_destroy(worker);
 		return NULL;
 	}
@@ -68,6 +70,7 @@ void worker_destroy(struct worker *worker)
 	free(worker->ports);
 	free(worker->tx);
 	free(worker->events);
+	learn_queue_destroy(worker->learn);
 	free(worker->poll_list);
 	free(worker->silent_queues);
 	free(worker);

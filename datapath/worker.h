@@ -68,6 +68,7 @@ struct patch_packet {
 };
 
 struct trace;
+struct learn_queue;
 
 struct worker {
 	// Published by the main thread.
@@ -87,6 +88,7 @@ struct worker {
 	uint64_t busy_cycles, idle_cycles; // TSC: polls that found packets, and others
 	uint64_t n_packets, n_vectors, n_sleeps;
 	struct rte_ring *events; // of struct worker_event, to the main thread
+	struct learn_queue *learn; // of flows to learn, to the main thread (datapath/learn.h)
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
 
 	struct poll_list *silent_queues; // scratch of a sleeping worker

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/rcu.h"
+#include "datapath/learn.h"
 #include "datapath/worker_run.h"
 
 #include <errno.h>
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 static struct worker *workers[WORKERS_MAX];
 static unsigned int n_workers;
 static int64_t idle_sleep_ns = IDLE_SLEEP_AUTO;
+static int learn_fd = -1;
 
 // What a closed port had counted, so that totals stay whole.
 static struct worker_totals gone;
@@ -61,12 +64,16 @@ int workers_start(const unsigned int *cores, unsigned int n, struct error *error
 	if (n == 0 || n > WORKERS_MAX)
 		return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX,
 				 n);
+	learn_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (learn_fd < 0)
+		return error_set(error, errno, "no event descriptor: %s", strerror(errno));
 	for (unsigned int i = 0; i < n; i++) {
 		struct worker *worker = worker_create(i);
 		int status;
 
 		if (!worker)
 			return error_set(error, ENOMEM, "out of memory");
+		worker->learn->fd = learn_fd;
 		worker->core = cores[i];
 		worker->idle_sleep_ns = idle_sleep_ns;
 		worker->poll_list = calloc(1, sizeof(*worker->poll_list));
@@ -98,6 +105,9 @@ void workers_stop(void)
 		workers[i] = NULL;
 	}
 	n_workers = 0;
+	if (learn_fd >= 0)
+		close(learn_fd);
+	learn_fd = -1;
 }
 
 unsigned int workers_count(void)
@@ -182,6 +192,43 @@ void workers_drain_events(void (*handle)(void *context, const struct worker_even
 				break;
 		}
 	}
+}
+
+int workers_learn_fd(void)
+{
+	return learn_fd;
+}
+
+unsigned int workers_drain_learned(void (*handle)(void *context,
+						  const struct learn_request *request),
+				   void *context)
+{
+	struct learn_request requests[32];
+	unsigned int total = 0;
+	uint64_t rings;
+
+	while (learn_fd >= 0 && read(learn_fd, &rings, sizeof(rings)) > 0)
+		;
+	for (unsigned int i = 0; i < n_workers; i++) {
+		// Bounded: what comes meanwhile waits for the next turn.
+		for (unsigned int turn = 0; turn < LEARN_RING_SIZE / 32; turn++) {
+			const unsigned int n = rte_ring_sc_dequeue_burst_elem(
+				workers[i]->learn->ring, requests, sizeof(*requests), 32, NULL);
+
+			for (unsigned int r = 0; r < n; r++)
+				handle(context, &requests[r]);
+			total += n;
+			if (n < 32)
+				break;
+		}
+	}
+	return total;
+}
+
+void workers_rest_learned(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++)
+		__atomic_store_n(&workers[i]->learn->told, 0, __ATOMIC_SEQ_CST);
 }
 
 static void add(struct port_counters *sum, const struct port_counters *counters)

@@ -58,6 +58,8 @@ ACTION_PARSER(action_parse_vlan);
 ACTION_PARSER(action_parse_dec_ttl);
 ACTION_PARSER(action_parse_write_actions);
 ACTION_PARSER(action_parse_note);
+ACTION_PARSER(action_parse_fin_timeout);
+ACTION_PARSER(action_parse_learn);
 ACTION_PARSER(action_parse_bare);
 
 #define ACTION_FORMATTER(function)                                                                 \
@@ -76,6 +78,8 @@ ACTION_FORMATTER(action_format_pop_vlan);
 ACTION_FORMATTER(action_format_vlan);
 ACTION_FORMATTER(action_format_write_actions);
 ACTION_FORMATTER(action_format_note);
+ACTION_FORMATTER(action_format_fin_timeout);
+ACTION_FORMATTER(action_format_learn);
 ACTION_FORMATTER(action_format_bare);
 
 struct action_kind {

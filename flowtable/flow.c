@@ -47,6 +47,8 @@ struct flow *flow_create(struct flow_text *text)
 	flow->idle_timeout = text->idle_timeout;
 	flow->hard_timeout = text->hard_timeout;
 	flow->importance = text->importance;
+	flow->learned = text->learned;
+	text->learned = NULL;
 	flow_set_times(flow);
 	return flow;
 }

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+struct learn_link;
 struct table_holder;
 struct table_shape;
 
@@ -29,6 +30,7 @@ struct flow {
 	uint32_t port_slot; // ofproto's: place among the flows with the same output port
 	struct flow *cookie_next; // ofproto's: flows whose cookies have the same hash
 	struct flow *cookie_prev;
+	struct learn_link *learned; // ofproto's: NULL unless a learn action made or knows the flow
 
 	// The table's (table_internal.h).
 	struct table_holder *owner; // the part that holds the flow

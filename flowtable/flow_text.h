@@ -8,6 +8,7 @@
 #include "flowtable/program.h"
 
 struct error;
+struct learn_link;
 struct text;
 
 // What a flow text says besides match and actions.
@@ -37,6 +38,7 @@ struct flow_text {
 	uint16_t flags; // FLOW_FLAG_*
 	uint32_t out_port; // selectors; OFPP_ANY
 	uint32_t out_group;
+	struct learn_link *learned; // ofproto's: handed to the flow that the text becomes
 };
 
 // No flow that makes sense is longer.

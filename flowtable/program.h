@@ -146,6 +146,45 @@ struct op_write_actions { // the nested ops follow, `length` bytes of them
 	struct op ops[];
 };
 
+struct op_fin_timeout { // fin_timeout(idle_timeout=S,hard_timeout=S)
+	struct op op;
+	uint16_t idle_timeout; // seconds; 0: unchanged
+	uint16_t hard_timeout;
+	uint32_t seen; // the one word of a program that workers write: a FIN or RST came by
+};
+
+// What a learned flow matches or does, and where the value comes from.
+enum learn_kind { LEARN_MATCH, LEARN_LOAD, LEARN_OUTPUT };
+struct learn_spec {
+	struct subfield source; // of the packet; field NULL: `value`
+	struct subfield destination; // field NULL: LEARN_OUTPUT
+	struct field_value value; // right-aligned at the destination's lowest bit
+	uint8_t kind; // enum learn_kind
+	uint8_t reserved[7];
+};
+
+// Bytes that the sources of one learn action may have together; each is rounded up to bytes.
+#define LEARN_VALUES_SIZE 208
+#define LEARN_SEND_FLOW_REM 1
+#define LEARN_DELETE_LEARNED 2
+struct op_learn { // learn(...)
+	struct op op;
+	uint64_t cookie;
+	struct learn_rule *rule; // while the flow is installed (ofproto's); else NULL
+	struct subfield result; // one bit; field NULL: none
+	uint32_t limit; // flows; 0: none
+	uint16_t priority;
+	uint16_t idle_timeout;
+	uint16_t hard_timeout;
+	uint16_t fin_idle_timeout;
+	uint16_t fin_hard_timeout;
+	uint8_t table_id;
+	uint8_t flags; // LEARN_*
+	uint16_t n_values; // bytes of all sources
+	uint16_t n_specs;
+	struct learn_spec specs[];
+};
+
 // Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_ttl, clear_actions,
 // exit, drop.
 
@@ -164,6 +203,8 @@ struct program {
 #define PROGRAM_WRITES_ACTION_SET 1
 #define PROGRAM_CHANGES_TAGS 2 // may push or pop a VLAN tag
 #define PROGRAM_RESUBMITS 4
+#define PROGRAM_FIN_TIMEOUT 64
+#define PROGRAM_LEARNS 128
 
 #define program_for_each_op(op_, program_)                                                         \
 	for (const struct op *op_ = (const struct op *)(program_)->ops,                            \

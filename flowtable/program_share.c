@@ -3,6 +3,7 @@
 #include "common/hash.h"
 #include "flowtable/flow_text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define N_SLOTS 16384
@@ -27,10 +28,32 @@ struct program *program_ref(struct program *program)
 	return program;
 }
 
+// Ops that keep what their own flow's packets did.
+static bool is_private(const struct program *program)
+{
+	return program->flags & (PROGRAM_LEARNS | PROGRAM_FIN_TIMEOUT);
+}
+
+struct program *program_for_one_more(struct program *program)
+{
+	struct program *copy;
+
+	if (!is_private(program))
+		return program_ref(program);
+	copy = malloc(sizeof(*copy) + program->size);
+	if (copy) {
+		memcpy(copy, program, sizeof(*copy) + program->size);
+		copy->n_more_users = 0;
+	}
+	return copy;
+}
+
 struct program *program_share(struct program *program)
 {
 	struct program **slot;
 
+	if (is_private(program))
+		return program;
 	program->hash = (uint32_t)hash_bytes(program->ops, program->size);
 	slot = slot_of(program);
 	if (*slot && *slot != program && is_same(*slot, program)) {

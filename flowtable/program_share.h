@@ -11,6 +11,10 @@
 // one user of it.
 struct program *program_share(struct program *program);
 
+// The same for one more flow: one more user, or a copy where ops keep what their flow's packets did.
+// NULL without memory.
+struct program *program_for_one_more(struct program *program);
+
 // One more user.
 struct program *program_ref(struct program *program);
 

@@ -1,4 +1,5 @@
 #include "ofproto/bridge_internal.h"
+#include "ofproto/learn.h"
 
 #include "common/clock.h"
 #include "common/error.h"
@@ -223,6 +224,7 @@ void bridge_destroy(struct bridge *bridge)
 		link = &(*link)->next;
 	*link = bridge->next;
 	workers_synchronize();
+	learn_bridge_exit(bridge);
 	free_bridge(bridge);
 }
 
@@ -306,6 +308,8 @@ void bridges_tick(void)
 			mac_table_tick(bridge->forwarding->mac_table,
 				       (uint32_t)(now_ns / NS_PER_SECOND));
 			timeout_sweep(bridge, now_ns);
+			learn_delete_orphans(bridge);
+			learn_sweep(bridge);
 		}
 	}
 	rcu_reclaim();

@@ -37,6 +37,7 @@ struct bridge {
 	uint32_t n_timers;
 	uint32_t timers_size;
 	struct flow_index index; // of the flows in all tables
+	struct learn_bridge *learn; // learn_rule.c; NULL until there is a learn action
 };
 
 // bridge.c

@@ -8,6 +8,7 @@
 #include "flowtable/program_share.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/group.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -156,6 +157,8 @@ static void remove_flow(struct bridge *bridge, struct flow *flow, enum flow_remo
 	flow_index_remove(&bridge->index, flow);
 	if (observer.removed)
 		observer.removed(observer.context, bridge, flow, reason);
+	learn_detach(flow->program);
+	learn_removed(bridge, flow);
 	flow_defer_free(flow);
 }
 
@@ -164,10 +167,19 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 	struct table *table = ensure_table(bridge, flow->table_id);
 	struct flow *old = table ? table_find_like(table, flow) : NULL;
 
-	if (!table || timeout_add(bridge, flow) < 0)
+	if (!table || learn_attach(bridge, flow->program) < 0) {
+		learn_removed(bridge, flow);
 		return -ENOMEM;
+	}
+	if (timeout_add(bridge, flow) < 0) {
+		learn_detach(flow->program);
+		learn_removed(bridge, flow);
+		return -ENOMEM;
+	}
 	if (flow_index_add(&bridge->index, flow) < 0) {
 		timeout_remove(bridge, flow);
+		learn_detach(flow->program);
+		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
 	if (old) {
@@ -175,10 +187,14 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 		table_replace(table, old, flow);
 		timeout_remove(bridge, old);
 		flow_index_remove(&bridge->index, old);
+		learn_detach(old->program);
+		learn_removed(bridge, old);
 		flow_defer_free(old);
 	} else if (table_insert(table, flow) < 0) {
 		timeout_remove(bridge, flow);
 		flow_index_remove(&bridge->index, flow);
+		learn_detach(flow->program);
+		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
 	if (observer.added)
@@ -193,6 +209,10 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 	struct program *old = flow->program;
 	const uint64_t old_cookie = flow->cookie;
 
+	if (learn_attach(bridge, program) < 0) {
+		program_free(program);
+		return -ENOMEM;
+	}
 	flow_index_remove(&bridge->index, flow);
 	rcu_publish(&flow->program, program);
 	if (text->has_new_cookie)
@@ -202,16 +222,20 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 		flow->cookie = old_cookie;
 		rcu_publish(&flow->program, old);
 		flow_index_add(&bridge->index, flow);
+		learn_detach(program);
 		rcu_defer(program_free, program);
 		return -ENOMEM;
 	}
+	learn_changed(flow);
+	learn_detach(old);
 	rcu_defer(program_free, old);
 	flow->modified_ns = clock_monotonic_ns();
 	if (text->flags & FLOW_FLAG_RESET_COUNTS) {
 		flow_reset_counts(flow);
 		timeout_counts_reset(bridge, flow);
 	}
-	if (observer.modified)
+	// What a learn action makes of a kept flow is not kept.
+	if (observer.modified && !text->learned)
 		observer.modified(observer.context, bridge, flow);
 	return 0;
 }
@@ -252,8 +276,11 @@ static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct erro
 	}
 	program = program_share(mod->text.program);
 	mod->text.program = NULL;
-	for (unsigned int i = 0; !status && i < n; i++)
-		status = modify_flow(bridge, flows[i], &mod->text, program_ref(program));
+	for (unsigned int i = 0; !status && i < n; i++) {
+		struct program *mine = program_for_one_more(program);
+
+		status = mine ? modify_flow(bridge, flows[i], &mod->text, mine) : -ENOMEM;
+	}
 	program_free(program);
 	free(flows);
 	return status;
@@ -352,6 +379,7 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 		if (relax && i % RELAX_EVERY == RELAX_EVERY - 1)
 			relax();
 	}
+	learn_delete_orphans(bridge);
 	// A reply means that every worker does it the new way.
 	workers_synchronize();
 	rcu_reclaim();

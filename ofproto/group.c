@@ -7,6 +7,7 @@
 #include "ofproto/bridge_internal.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/group_stage.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -239,6 +240,7 @@ static int commit(struct bridge *bridge, struct group_stage *stage, struct error
 	rcu_publish(&forwarding->groups, table);
 	rcu_defer(free, old);
 	retire(bridge, stage);
+	learn_delete_orphans(bridge); // the flows that went may have had learn actions
 	workers_synchronize();
 	rcu_reclaim();
 	return 0;

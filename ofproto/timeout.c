@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/counters.h"
 #include "ofproto/flow_mod.h"
+#include "ofproto/learn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 int timeout_add(struct bridge *bridge, struct flow *flow)
 {
 	flow->timer_slot = NO_SLOT;
-	if (!flow->idle_timeout && !flow->hard_timeout)
+	if (!flow->idle_timeout && !flow->hard_timeout &&
+	    !(flow->program->flags & PROGRAM_FIN_TIMEOUT))
 		return 0;
 	if (bridge->n_timers == bridge->timers_size) {
 		uint32_t size = bridge->timers_size ? bridge->timers_size * 2 : 64;
@@ -52,6 +54,25 @@ void timeout_counts_reset(struct bridge *bridge, const struct flow *flow)
 		bridge->timers[flow->timer_slot].used_packets = 0;
 }
 
+static void shorten(uint16_t *timeout, uint16_t to)
+{
+	if (to && (!*timeout || *timeout > to))
+		*timeout = to;
+}
+
+// A FIN or RST came by since the last look (ovs-actions(7), fin_timeout).
+static void shorten_timeouts(struct flow *flow)
+{
+	program_for_each_op (op, flow->program) {
+		const struct op_fin_timeout *fin = (const struct op_fin_timeout *)op;
+
+		if (op->code != OP_FIN_TIMEOUT || !__atomic_load_n(&fin->seen, __ATOMIC_RELAXED))
+			continue;
+		shorten(&flow->idle_timeout, fin->idle_timeout);
+		shorten(&flow->hard_timeout, fin->hard_timeout);
+	}
+}
+
 static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
 {
 	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
@@ -68,6 +89,10 @@ void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 			timer->used_packets = packets;
 			timer->used_ns = now_ns;
 		}
+		if (flow->learned)
+			learn_refresh(flow, now_ns);
+		if (flow->program->flags & PROGRAM_FIN_TIMEOUT)
+			shorten_timeouts(flow);
 		// Expiring moves another flow into this slot.
 		if (older_than(flow->modified_ns, flow->hard_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);

@@ -83,7 +83,7 @@ static void collect_lookup(void *context, const struct forwarding *forwarding, u
 static void collect_note(void *context, unsigned int depth, const char *format, ...)
 {
 	struct collector *collector = context;
-	char note[256];
+	char note[1024];
 	va_list args;
 
 	va_start(args, format);

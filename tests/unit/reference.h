@@ -85,6 +85,14 @@ struct ref_output {
 	struct ref_packet packet;
 };
 
+// A flow that a learn action asked for, in order.
+#define REF_MAX_LEARNED 64
+struct ref_learned {
+	const struct op_learn *op;
+	struct match match;
+	char actions[1024]; // as text
+};
+
 // Every instance of the packet is sent or dropped: the outputs, the drops counted at the port where
 // it came in, and those counted at the port that refused it. There is at least one instance.
 struct ref_result {
@@ -93,6 +101,8 @@ struct ref_result {
 	unsigned int n_lookups;
 	uint64_t n_drops[N_DROPS];
 	uint64_t n_port_drops[REF_MAX_PORTS][N_DROPS]; // by index in bridge->ports
+	unsigned int n_learned;
+	struct ref_learned learned[REF_MAX_LEARNED]; // further ones are not kept
 	struct ref_output *outputs; // REF_MAX_OUTPUTS of them, by the caller
 };
 

@@ -1,6 +1,10 @@
 // Tables and actions, one packet at a time.
 #include "tests/unit/reference.h"
 
+#include "common/text.h"
+#include "flowtable/parser.h"
+
+#include <stdio.h>
 #include <string.h>
 
 struct run {
@@ -220,6 +224,106 @@ static void dec_ttl(struct run *run)
 	}
 	want.core.ip_ttl--;
 	store(run, &want);
+}
+
+// --- learn ---
+
+// Bit `bit` of what a spec copies or says.
+static bool spec_bit(struct run *run, const struct learn_spec *spec, unsigned int bit)
+{
+	if (spec->source.field)
+		return get_bit(&run->key, &spec->source, bit);
+	return spec->value.bytes[FIELD_VALUE_SIZE - 1 - bit / 8] >> bit % 8 & 1;
+}
+
+static unsigned int spec_width(const struct learn_spec *spec)
+{
+	return spec->kind == LEARN_OUTPUT ? spec->source.n_bits : spec->destination.n_bits;
+}
+
+static void learn_match(struct run *run, const struct learn_spec *spec, struct match *match)
+{
+	const struct subfield *to = &spec->destination;
+
+	for (unsigned int bit = 0; bit < to->n_bits; bit++) {
+		unsigned int place;
+		uint8_t *byte = locate(&match->value, to, bit, &place);
+
+		if (to->field->id == FIELD_NW_TOS && to->offset + bit < 2)
+			continue; // ECN
+		*byte = (uint8_t)((*byte & ~(1u << place)) | (unsigned int)spec_bit(run, spec, bit)
+								     << place);
+		*locate(&match->mask, to, bit, &place) |= (uint8_t)(1u << place);
+	}
+	// A port number of 16 bits means one of 32.
+	if (to->field->format == FORMAT_PORT16 && to->n_bits == 16) {
+		uint32_t port = rte_be_to_cpu_32(match->value.core.in_port) & 0xffff;
+
+		match->value.core.in_port =
+			rte_cpu_to_be_32(port >= 0xff00 ? port | 0xffff0000 : port);
+		match->mask.core.in_port = UINT32_MAX;
+	}
+}
+
+static void learn_action(struct run *run, const struct learn_spec *spec, struct text *text)
+{
+	struct field_value value = { 0 };
+	uint64_t port;
+
+	for (unsigned int bit = 0; bit < spec_width(spec); bit++)
+		value.bytes[FIELD_VALUE_SIZE - 1 - bit / 8] |=
+			(uint8_t)(spec_bit(run, spec, bit) << bit % 8);
+	text_add(text, text->length ? "," : "");
+	if (spec->kind == LEARN_LOAD) {
+		text_add(text, "load:");
+		wide_number_format(&value, text);
+		text_add(text, "->");
+		subfield_format(&spec->destination, text);
+		return;
+	}
+	port = field_value_to_u64(&value) & UINT32_MAX;
+	if (port >= 0xff00 && port <= 0xffff)
+		port |= 0xffff0000;
+	text_add(text, port < OFPP_MAX ? "output:" : "");
+	port_format((uint32_t)port, NULL, text);
+}
+
+static void learn(struct run *run, const struct op_learn *op)
+{
+	struct ref_result *result = run->result;
+	struct ref_learned *learned = &result->learned[result->n_learned];
+	struct text text = { 0 };
+
+	if (result->n_learned == REF_MAX_LEARNED)
+		return;
+	memset(learned, 0, sizeof(*learned));
+	learned->op = op;
+	if (op->fin_idle_timeout || op->fin_hard_timeout) {
+		text_add(&text, "fin_timeout(");
+		if (op->fin_idle_timeout)
+			text_addf(&text, "idle_timeout=%u%s", op->fin_idle_timeout,
+				  op->fin_hard_timeout ? "," : "");
+		if (op->fin_hard_timeout)
+			text_addf(&text, "hard_timeout=%u", op->fin_hard_timeout);
+		text_add(&text, ")");
+	}
+	for (unsigned int i = 0; i < op->n_specs; i++)
+		if (op->specs[i].kind == LEARN_MATCH)
+			learn_match(run, &op->specs[i], &learned->match);
+		else
+			learn_action(run, &op->specs[i], &text);
+	snprintf(learned->actions, sizeof(learned->actions), "%s",
+		 text.length ? text.data : "drop");
+	text_free(&text);
+	result->n_learned++;
+	if (op->result.field) {
+		struct key want = run->key;
+		unsigned int place;
+		uint8_t *byte = locate(&want, &op->result, 0, &place);
+
+		*byte |= (uint8_t)(1u << place);
+		store(run, &want);
+	}
 }
 
 // --- Jumps ---
@@ -475,6 +579,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_CLEAR_ACTIONS:
 		run->n_set = 0;
 		break;
+	case OP_LEARN:
+		learn(run, (const struct op_learn *)op);
+		break;
 	case OP_EXIT:
 		run->stopped = true;
 		break;
@@ -539,6 +646,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	result->n_outputs = 0;
 	result->overflow = false;
 	result->n_lookups = 0;
+	result->n_learned = 0;
 	memset(result->n_drops, 0, sizeof(result->n_drops));
 	memset(result->n_port_drops, 0, sizeof(result->n_port_drops));
 

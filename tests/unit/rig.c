@@ -4,6 +4,7 @@
 #include "common/rcu.h"
 #include "common/text.h"
 #include "datapath/group.h"
+#include "datapath/learn.h"
 #include "tests/unit/eal.h"
 
 #include <errno.h>
@@ -53,6 +54,8 @@ struct rig {
 	const char *const *levels;
 	struct records records[MAX_LEVELS], *recording;
 	struct ref_result result;
+	unsigned int n_asked[MAX_LEVELS];
+	struct learn_request asked[MAX_LEVELS][REF_MAX_LEARNED];
 	struct rig_stats stats;
 };
 
@@ -163,7 +166,8 @@ static struct worker *create_worker(void)
 	worker->counters = counter_set_create();
 	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
-	if (!worker->counters || !worker->ports || !worker->tx)
+	worker->learn = learn_queue_create();
+	if (!worker->counters || !worker->ports || !worker->tx || !worker->learn)
 		abort();
 	return worker;
 }
@@ -201,6 +205,7 @@ void rig_destroy(struct rig *rig)
 	rcu_barrier();
 	counter_set_destroy(rig->worker->counters);
 	free(rig->worker->ports);
+	learn_queue_destroy(rig->worker->learn);
 	free(rig->worker->tx);
 	free(rig->worker);
 	for (unsigned int i = 0; i < MAX_LEVELS; i++) {
@@ -502,6 +507,75 @@ static const char *compare_packet(struct rig *rig, unsigned int tag, uint32_t in
 	return problem;
 }
 
+// --- Learning ---
+
+// What a level asked for must be what the reference learned from the packet.
+static const char *compare_learned(struct rig *rig, unsigned int level)
+{
+	const struct ref_result *result = &rig->result;
+	const char *name = rig->levels[level], *problem = NULL;
+
+	if (rig->n_asked[level] != result->n_learned)
+		return differ(name, "%u flows asked for, expected %u", rig->n_asked[level],
+			      result->n_learned);
+	for (unsigned int i = 0; i < result->n_learned && !problem; i++) {
+		const struct learn_request *request = &rig->asked[level][i];
+		const struct ref_learned *want = &result->learned[i];
+		struct text text = { 0 };
+		struct flow_text flow;
+
+		// The two sides have programs of their own, made from the same text.
+		if (learn_make_flow(request->op, request->values, &flow) < 0)
+			abort();
+		program_format(flow.program, NULL, &text);
+		if (!match_equal(&flow.match, &want->match) || strcmp(text.data, want->actions)) {
+			struct text matches = { 0 };
+
+			match_format(&flow.match, NULL, &matches);
+			text_add(&matches, "\nexpected ");
+			match_format(&want->match, NULL, &matches);
+			problem = differ(name, "learned %s\nactions %s\nexpected %s", matches.data,
+					 text.data, want->actions);
+			text_free(&matches);
+		}
+		text_free(&text);
+		flow_text_release(&flow);
+	}
+	return problem;
+}
+
+// The flows are there for the next packet, on both sides: as modify-strict, or as add.
+static void add_learned(struct rig *rig)
+{
+	for (unsigned int i = 0; i < rig->result.n_learned; i++) {
+		const struct ref_learned *learned = &rig->result.learned[i];
+		const unsigned int table = learned->op->table_id;
+		char cookie[32];
+		struct error error;
+		struct text text = { 0 };
+		unsigned int f = 0;
+
+		if (table >= REF_MAX_TABLES)
+			continue;
+		snprintf(cookie, sizeof(cookie), "0x%llx", (unsigned long long)learned->op->cookie);
+		text_addf(&text, "table=%u,cookie=%s,priority=%u,", table, cookie,
+			  learned->op->priority);
+		match_format(&learned->match, NULL, &text);
+		text_addf(&text, ",actions=%s", learned->actions);
+		while (f < rig->ref.n_flows[table] &&
+		       (rig->ref.flows[table][f].text.priority != learned->op->priority ||
+			!match_equal(&rig->ref.flows[table][f].text.match, &learned->match)))
+			f++;
+		if (f < rig->ref.n_flows[table]) {
+			rig_remove_flow(rig, table, f);
+			rig->stats.n_relearned++;
+		}
+		if (!rig_add_flow(rig, text.data, &error))
+			rig->stats.n_learned++;
+		text_free(&text);
+	}
+}
+
 // --- Sending ---
 
 static void transmit(struct rig *rig, struct forwarding_port *port,
@@ -605,6 +679,10 @@ static const char *send_level(struct rig *rig, unsigned int level, unsigned int 
 	rig->recording->size = 0;
 	forget_counts(rig);
 	transmit(rig, &rig->ports[in_index].port, packets, n, random);
+	rig->n_asked[level] =
+		rte_ring_sc_dequeue_burst_elem(rig->worker->learn->ring, rig->asked[level],
+					       sizeof(struct learn_request), REF_MAX_LEARNED, NULL);
+	rte_ring_reset(rig->worker->learn->ring);
 	problem = check_conservation(rig, rig->levels[level], n);
 	if (!problem && rte_mempool_avail_count(packet_pool()) != available)
 		problem = differ(rig->levels[level], "%u buffers before, %u after", available,
@@ -629,10 +707,14 @@ const char *rig_send(struct rig *rig, uint32_t in_port, const struct ref_packet 
 	}
 	for (unsigned int i = 0; i < n && !problem; i++) {
 		problem = compare_packet(rig, i, in_port, &packets[i]);
+		for (unsigned int level = 0; n == 1 && level < rig->n_levels && !problem; level++)
+			problem = compare_learned(rig, level);
 		add_drops(&sums, rig);
 	}
 	for (unsigned int level = 0; level < rig->n_levels && !problem; level++)
 		problem = compare_drops(rig, rig->levels[level], in_index, counters[level], &sums);
+	if (n == 1 && !problem)
+		add_learned(rig);
 	return problem;
 }
 

@@ -36,7 +36,8 @@ void rig_set_all_lines(struct rig *rig, bool all);
 
 // Send a burst into a port, through the hot code of every level and through the reference, and
 // compare everything: frames per port, drops by reason, conservation, buffers given back. Returns
-// NULL if all agree, else what differs (a static buffer).
+// NULL if all agree, else what differs (a static buffer). What a packet teaches is compared for
+// bursts of one, and is in both sides' tables when the call returns.
 const char *rig_send(struct rig *rig, uint32_t in_port, const struct ref_packet *packets,
 		     unsigned int n, struct random *random);
 
@@ -50,6 +51,7 @@ struct rig_stats {
 	uint64_t n_changed; // outputs that differ from their packet
 	uint64_t n_lookups;
 	uint64_t n_skipped; // packets not compared, as the reference could not hold all outputs
+	uint64_t n_learned, n_relearned; // flows
 	uint64_t n_drops[N_DROPS];
 };
 struct rig_stats rig_stats(const struct rig *rig);

@@ -173,6 +173,11 @@ static const char *const flows[][2] = {
 	  "actions=controller(reason=invalid_ttl,userdata=01.02.03,pause)" },
 	{ "actions=output:reg0[0..15],output:NXM_NX_REG1[],output(port=1,max_len=100)",
 	  "actions=output:NXM_NX_REG0[0..15],output:NXM_NX_REG1[],output(port=1,max_len=100)" },
+	{ "actions=learn(table=2,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:in_port),1",
+	  "actions=learn(table=2,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),"
+	  "output:1" },
+	{ "tcp,actions=fin_timeout(idle_timeout=5),1",
+	  "tcp actions=fin_timeout(idle_timeout=5),output:1" },
 	{ "actions=note:01.02.03,note:,exit", "actions=note:01.02.03,note:,exit" },
 	{ "actions=set_tunnel:5,set_tunnel64:0x500000000",
 	  "actions=set_tunnel:0x5,set_tunnel64:0x500000000" },

@@ -116,6 +116,8 @@ static void handle(void *context, const struct learn_request *request)
 		return;
 	}
 	mod->command = FLOW_MODIFY_STRICT;
+	mod->text.new_cookie = mod->text.cookie;
+	mod->text.has_new_cookie = true;
 	table = bridge_table(rule->bridge, mod->text.table_id);
 	flow = table ? table_find(table, &mod->text.match, mod->text.priority) : NULL;
 	if (flow && flow->cookie == mod->text.cookie &&

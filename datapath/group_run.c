@@ -95,7 +95,9 @@ static void run_bucket(struct forward *forward, const struct group *group,
 	if (unlikely(forward->trace))
 		forward->trace->note(forward->trace->context, depth + 1, "group %u: bucket %u",
 				     group->id, bucket->id);
-	if (last && bucket->simple) {
+	// Nothing comes behind the last bucket: what it changes may stay. But an earlier bucket may
+	// have left something in the action set, and that comes.
+	if (last && bucket->simple && !(forward->vector->has_action_set & packets)) {
 		actions_run_bucket(forward, bucket->program, table_id, packets, depth + 1);
 		return;
 	}

@@ -12,7 +12,9 @@ struct forward {
 	struct forwarding_port *in_port; // where all packets of the vector came from
 	struct vector *vector;
 	unsigned int hops; // patch ports that the packets have passed
-	uint64_t finished; // packets that no further action may touch (exit, drop)
+	uint64_t finished; // packets that no further action may touch (dropped on the way)
+	uint64_t exited; // their lists of actions are over (exit), their action set is not
+	uint64_t stopped; // the list of actions under way is over for them, outer ones go on
 	uint32_t n_lookups; // of the whole vector
 	struct trace *trace;
 };
@@ -24,6 +26,9 @@ bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *ke
 
 // pipeline.c: run `packets` through tables, from `table_id` on.
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth);
+// The same, but the first lookup, and nothing else, sees another in_port.
+void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
+		       unsigned int depth, uint32_t in_port);
 
 // Tables that packets go to next, merged by table.
 struct pipeline_next {
@@ -39,8 +44,8 @@ void pipeline_next_add(struct pipeline_next *next, uint8_t table_id, uint64_t pa
 // are added to `next`.
 void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
 		 uint64_t packets, unsigned int depth, struct pipeline_next *next);
-// Carry out what write_actions left behind for each packet.
-void actions_run_sets(struct forward *forward, uint64_t packets);
+// actions_set.c: carry out what write_actions left behind for each packet.
+void actions_run_sets(struct forward *forward, uint64_t packets, unsigned int depth);
 
 // output.c: decide that a packet, as it is now, leaves through a port.
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
@@ -57,6 +62,8 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 		 struct rte_mbuf *copy);
 // Bring the packet's bytes up to date with its key. False as for output_make_writable().
 bool output_commit(struct forward *forward, unsigned int packet);
+// Carry out the output decided before, while the packet itself goes on.
+void output_pending(struct forward *forward, unsigned int packet);
 // Send what is queued for all ports.
 void output_flush(struct worker *worker);
 

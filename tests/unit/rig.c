@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "common/text.h"
+#include "datapath/stack.h"
 #include "tests/unit/eal.h"
 
 #include <errno.h>
@@ -162,7 +163,8 @@ static struct worker *create_worker(void)
 	worker->counters = counter_set_create();
 	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
-	if (!worker->counters || !worker->ports || !worker->tx)
+	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
+	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks)
 		abort();
 	return worker;
 }
@@ -198,6 +200,7 @@ void rig_destroy(struct rig *rig)
 	counter_set_destroy(rig->worker->counters);
 	free(rig->worker->ports);
 	free(rig->worker->tx);
+	free(rig->worker->stacks);
 	free(rig->worker);
 	for (unsigned int i = 0; i < MAX_LEVELS; i++) {
 		free(rig->records[i].record);

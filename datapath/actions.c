@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define TPID_VLAN RTE_BE16(0x8100)
+#define TCP_FIN 0x001
+#define TCP_RST 0x004
 #define PRESENT RTE_BE16(KEY_VLAN_PRESENT)
 
 // --- VLAN tags: changes of structure happen on the bytes, the key is read anew ---
@@ -245,6 +247,21 @@ static void run_check_larger(struct forward *forward, const struct op_check_larg
 	}
 }
 
+// The main thread looks at what is left here when it looks at timeouts (ofproto/timeout.c). It is
+// the one part of a program that ever changes.
+static void run_fin_timeout(struct forward *forward, const struct op_fin_timeout *op,
+			    uint64_t packets)
+{
+	uint8_t *seen = (uint8_t *)(uintptr_t)&op->seen;
+	rte_be16_t flags = 0;
+
+	for_each_packet(i, packets) flags |=
+		vector_core(forward->vector, (unsigned int)i)->tcp_flags;
+	if (flags & RTE_BE16(TCP_FIN | TCP_RST) && !forward->trace &&
+	    !__atomic_load_n(seen, __ATOMIC_RELAXED))
+		__atomic_store_n(seen, 1, __ATOMIC_RELAXED);
+}
+
 // --- Jumps ---
 
 // Run another table now, and come back. The first lookup sees the packets come from op->in_port.
@@ -371,6 +388,9 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		break;
 	case OP_BUNDLE:
 		actions_bundle(forward, (const struct op_bundle *)op, packets);
+		break;
+	case OP_FIN_TIMEOUT:
+		run_fin_timeout(forward, (const struct op_fin_timeout *)op, packets);
 		break;
 	case OP_PUSH_MPLS:
 	case OP_POP_MPLS:

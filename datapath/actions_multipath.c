@@ -13,6 +13,7 @@
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
 	hash = (hash ^ word) * MULTIPLIER;
+	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
 	return hash ^ hash >> 32;
 }
 

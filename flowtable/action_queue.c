@@ -1,4 +1,4 @@
-// Queues, samples and tunnel options: actions that only leave word for others.
+// Queues, samples, timeouts and tunnel options: actions that only leave word for others.
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/flow_text.h"
@@ -184,5 +184,53 @@ ACTION_FORMATTER(action_format_sample)
 	}
 	if (sample->direction != SAMPLE_ANY)
 		text_add(text, sample->direction == SAMPLE_EGRESS ? ",egress" : ",ingress");
+	text_add(text, ")");
+}
+
+ACTION_PARSER(action_parse_fin_timeout)
+{
+	uint64_t idle = 0, hard = 0;
+	struct op_fin_timeout *fin;
+	struct span key, value;
+	int error = 0;
+
+	(void)name;
+	(void)word;
+	while (!error && action_next_pair(&argument, &key, &value)) {
+		if (span_is(key, "idle_timeout"))
+			error = parse_number(&parser->parser, value, "idle_timeout", 0, UINT16_MAX,
+					     &idle);
+		else if (span_is(key, "hard_timeout"))
+			error = parse_number(&parser->parser, value, "hard_timeout", 0, UINT16_MAX,
+					     &hard);
+		else
+			error = parser_error(&parser->parser, key.at,
+					     "fin_timeout takes idle_timeout and hard_timeout, "
+					     "not '%.*s'",
+					     SPAN_ARGS(key));
+	}
+	if (error)
+		return error;
+	fin = program_add(&parser->builder, OP_FIN_TIMEOUT, sizeof(*fin));
+	if (fin) {
+		fin->idle_timeout = (uint16_t)idle;
+		fin->hard_timeout = (uint16_t)hard;
+	}
+	program_reads(&parser->builder, &fields[FIELD_TCP_FLAGS]);
+	parser->builder.flags |= PROGRAM_FIN_TIMEOUT;
+	return 0;
+}
+
+ACTION_FORMATTER(action_format_fin_timeout)
+{
+	const struct op_fin_timeout *fin = (const struct op_fin_timeout *)op;
+
+	(void)ports;
+	text_add(text, "fin_timeout(");
+	if (fin->idle_timeout)
+		text_addf(text, "idle_timeout=%u,", fin->idle_timeout);
+	if (fin->hard_timeout)
+		text_addf(text, "hard_timeout=%u,", fin->hard_timeout);
+	text_chomp(text, ",");
 	text_add(text, ")");
 }

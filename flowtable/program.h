@@ -216,6 +216,14 @@ struct op_sample { // sample(...)
 };
 enum sample_direction { SAMPLE_ANY, SAMPLE_INGRESS, SAMPLE_EGRESS };
 
+struct op_fin_timeout { // fin_timeout(idle_timeout=SECONDS,hard_timeout=SECONDS)
+	struct op op;
+	uint16_t idle_timeout; // 0: left alone
+	uint16_t hard_timeout;
+	uint8_t seen; // atomic: a worker sets it when the flow saw a FIN or RST
+	uint8_t reserved[3];
+};
+
 struct op_mpls { // push_mpls:TYPE, pop_mpls:TYPE
 	struct op op;
 	rte_be16_t eth_type;
@@ -251,6 +259,7 @@ struct program {
 #define PROGRAM_WRITES_ACTION_SET 1
 #define PROGRAM_CHANGES_TAGS 2 // may push or pop a VLAN tag
 #define PROGRAM_RESUBMITS 4
+#define PROGRAM_FIN_TIMEOUT 64
 
 #define program_for_each_op(op_, program_)                                                         \
 	for (const struct op *op_ = (const struct op *)(program_)->ops,                            \

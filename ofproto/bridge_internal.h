@@ -38,6 +38,8 @@ void bridge_remove_port(struct bridge_port *port);
 
 // timeout.c
 int timeout_add(struct bridge *bridge, struct flow *flow);
+// The flow has another program, which may have a fin_timeout.
+int timeout_change(struct bridge *bridge, struct flow *flow);
 void timeout_remove(struct bridge *bridge, struct flow *flow);
 // Expire what is due; once a second.
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns);

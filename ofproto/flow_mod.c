@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/counters.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "ofproto/bridge_internal.h"
@@ -169,6 +170,8 @@ static void modify_flow(struct bridge *bridge, struct flow *flow, const struct f
 
 	rcu_publish(&flow->program, program);
 	rcu_defer(program_free, old);
+	if (timeout_change(bridge, flow) < 0)
+		log_warning("no memory for the timeouts of a flow of bridge %s", bridge->name);
 	flow->modified_ns = clock_monotonic_ns();
 	// A cookie without a mask is the flow's new one; with a mask it only selected.
 	if (text->has_cookie && !text->cookie_mask)

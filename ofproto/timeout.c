@@ -14,7 +14,8 @@
 int timeout_add(struct bridge *bridge, struct flow *flow)
 {
 	flow->timer_slot = NO_SLOT;
-	if (!flow->idle_timeout && !flow->hard_timeout)
+	if (!flow->idle_timeout && !flow->hard_timeout &&
+	    !(flow->program->flags & PROGRAM_FIN_TIMEOUT))
 		return 0;
 	if (bridge->n_timers == bridge->timers_size) {
 		uint32_t size = bridge->timers_size ? bridge->timers_size * 2 : 64;
@@ -28,6 +29,11 @@ int timeout_add(struct bridge *bridge, struct flow *flow)
 	flow->timer_slot = bridge->n_timers;
 	bridge->timers[bridge->n_timers++] = flow;
 	return 0;
+}
+
+int timeout_change(struct bridge *bridge, struct flow *flow)
+{
+	return flow->timer_slot == NO_SLOT ? timeout_add(bridge, flow) : 0;
 }
 
 void timeout_remove(struct bridge *bridge, struct flow *flow)
@@ -47,12 +53,39 @@ static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
 	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
 }
 
+static void shorten(uint16_t *timeout, uint16_t most)
+{
+	if (most && (!*timeout || *timeout > most))
+		*timeout = most;
+}
+
+// A worker saw the end of a connection: the flow's timeouts become those of its fin_timeout.
+static void apply_fin_timeouts(struct flow *flow, const uint8_t *at, size_t size)
+{
+	const uint8_t *end = at + size;
+
+	for (; at < end; at += ((const struct op *)at)->size) {
+		const struct op_fin_timeout *fin = (const struct op_fin_timeout *)at;
+		const struct op_nested *nested = (const struct op_nested *)at;
+
+		if (fin->op.code == OP_CLONE)
+			apply_fin_timeouts(flow, (const uint8_t *)nested->ops, nested->length);
+		if (fin->op.code != OP_FIN_TIMEOUT ||
+		    !__atomic_load_n(&fin->seen, __ATOMIC_RELAXED))
+			continue;
+		shorten(&flow->idle_timeout, fin->idle_timeout);
+		shorten(&flow->hard_timeout, fin->hard_timeout);
+	}
+}
+
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < bridge->n_timers;) {
 		struct flow *flow = bridge->timers[i];
 		uint64_t packets = counter_read(flow->counter).packets;
 
+		if (flow->program->flags & PROGRAM_FIN_TIMEOUT)
+			apply_fin_timeouts(flow, flow->program->ops, flow->program->size);
 		if (packets != flow->used_packets) {
 			flow->used_packets = packets;
 			flow->used_ns = now_ns;

@@ -17,6 +17,8 @@ static uint32_t mix(const struct numbers *numbers)
 		hash ^= numbers->number[i];
 		hash *= 0x9e3779b97f4a7c15;
 		hash ^= hash >> 32;
+		hash *= 0xd6e8feb86659fd93;
+		hash ^= hash >> 32;
 	}
 	return (uint32_t)hash;
 }

@@ -184,6 +184,10 @@ static const char *const flows[][2] = {
 	  "tcp actions=push:NXM_OF_TCP_SRC[],clone(set_field:5->tcp_dst),pop:NXM_OF_TCP_DST[]" },
 	{ "ip,actions=dec_ttl(1,2),dec_ttl(),dec_ttl(0)",
 	  "ip actions=dec_ttl(1,2),dec_ttl,dec_ttl(0)" },
+	{ "tcp,actions=fin_timeout(idle_timeout=5,hard_timeout=6),fin_timeout(),"
+	  "fin_timeout(hard_timeout=7)",
+	  "tcp actions=fin_timeout(idle_timeout=5,hard_timeout=6),fin_timeout(),"
+	  "fin_timeout(hard_timeout=7)" },
 	{ "actions=enqueue:1:2,enqueue(3,4),enqueue:in_port:5,enqueue(local:6)",
 	  "actions=enqueue:1:2,enqueue:3:4,enqueue:IN_PORT:5,enqueue:LOCAL:6" },
 	{ "actions=set_queue:5,pop_queue,write_actions(set_queue:0x10)",
@@ -367,6 +371,8 @@ static const struct {
 	{ "actions=check_pkt_larger(1500)->reg0[0..1]", 33, "1 bit" },
 	{ "actions=delete_field:reg0", 22, "tun_metadata63" },
 	{ "actions=delete_field:tun_metadata64", 34, "63" },
+	{ "tcp,actions=fin_timeout(idle_timeout=70000)", 38, "65535" },
+	{ "tcp,actions=fin_timeout(idle=1)", 25, "idle_timeout" },
 	{ "actions=sample(collector_set_id=1)", 9, "probability" },
 	{ "actions=sample(probability=0)", 28, "65535" },
 	{ "actions=sample(probability=1,egress=2)", 30, "egress" },

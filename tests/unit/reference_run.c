@@ -273,15 +273,15 @@ static void dec_ttl(struct run *run)
 
 static void mpls(struct run *run, const struct op *op)
 {
-	uint16_t type = rte_be_to_cpu_16(((const struct op_mpls *)op)->eth_type);
+	const struct op_mpls *change = (const struct op_mpls *)op;
 	struct ref_layout layout;
 	bool possible = true;
 
 	ref_parse(&run->packet, &run->key, &layout);
 	if (op->code == OP_PUSH_MPLS) {
-		possible = ref_push_mpls(&run->packet, type);
+		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (op->code == OP_POP_MPLS) {
-		possible = ref_pop_mpls(&run->packet, type);
+		possible = ref_pop_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (layout.n_mpls) {
 		uint8_t *ttl = run->packet.bytes + layout.mpls + 3;
 

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "ctl/apply_port.h"
 #include "ctl/flow_keep.h"
+#include "ctl/group_keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -357,6 +358,8 @@ static int create_bridge(struct sync *sync, const struct config *config, const j
 	}
 	json_object_set_new(open_bridges, name, json_string(config_row_uuid(row)));
 	if (sync->start && apply_store)
+		result = group_keep_load(apply_store, bridge, error);
+	if (sync->start && apply_store && !result)
 		result = flow_keep_load(apply_store, bridge, error);
 	if (!result)
 		visit_bridge_ports(config, row, remember_local, NULL, error);
@@ -415,7 +418,7 @@ static int needs_open(void *context, const json_t *bridge, const json_t *port,
 	return !entry || must_reopen(entry, bridge, interface) ? 1 : 0;
 }
 
-// The flows of bridges that go, go too: in the store's open transaction.
+// The flows and groups of bridges that go, go too: in the store's open transaction.
 static int forget_flows(const struct config *old, const struct config *config, struct error *error)
 {
 	const char *uuid;
@@ -425,6 +428,9 @@ static int forget_flows(const struct config *old, const struct config *config, s
 	json_object_foreach (config_rows(old, TABLE_Bridge), uuid, row) {
 		if (apply_store && !config_row(config, TABLE_Bridge, uuid))
 			result = store_delete_flows(apply_store, config_string(row, "name"), error);
+		if (apply_store && !result && !config_row(config, TABLE_Bridge, uuid))
+			result =
+				store_delete_groups(apply_store, config_string(row, "name"), error);
 		if (result)
 			break;
 	}

@@ -14,6 +14,9 @@
 
 #define DIRECTORY_MODE 0750
 
+#define LOCK_TRIES 25
+#define LOCK_TRY_US 20000
+
 static int ready_fd = -1;
 
 int process_lock(const char *run_dir, struct error *error)
@@ -34,8 +37,13 @@ int process_lock(const char *run_dir, struct error *error)
 			"cannot open lock file '%s': %s; vswitchd must be able to write to "
 			"its run directory",
 			path, strerror(errno));
-	if (!flock(fd, LOCK_EX | LOCK_NB))
-		return 0; // the descriptor stays open as long as the process lives
+	// A process that was killed holds its lock until its memory is gone, and whoever starts the
+	// next one does not want to wait for that.
+	for (unsigned int i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return 0; // the descriptor stays open as long as the process lives
+		usleep(LOCK_TRY_US);
+	}
 	close(fd);
 	return error_set(
 		error, EBUSY,

@@ -353,6 +353,38 @@ static void render_flows(const json_t *request, const json_t *answer, struct tex
 		render_flow(flow, stats, text);
 }
 
+static void render_groups(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *group;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, group)
+		text_addf(text, " %s\n", string(group, "text"));
+}
+
+static void render_group_stats(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *group, *bucket;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, group) {
+		add_number(text, " group_id=", group, "group_id");
+		text_addf(text, ",duration=%.3fs",
+			  json_real_value(json_object_get(group, "duration")));
+		add_number(text, ",ref_count=", group, "ref_count");
+		add_number(text, ",packet_count=", group, "packet_count");
+		add_number(text, ",byte_count=", group, "byte_count");
+		json_array_foreach (json_object_get(group, "buckets"), k, bucket) {
+			text_addf(text, ",bucket%zu", k);
+			add_number(text, ":packet_count=", bucket, "packet_count");
+			add_number(text, ",byte_count=", bucket, "byte_count");
+		}
+		text_add(text, "\n");
+	}
+}
+
 static void render_tables(const json_t *request, const json_t *answer, struct text *text)
 {
 	json_t *table, *part;
@@ -490,6 +522,8 @@ static const struct {
 	{ "drops", render_drops },
 	{ "fdb-show", render_fdb },
 	{ "dump-flows", render_flows },
+	{ "dump-groups", render_groups },
+	{ "dump-group-stats", render_group_stats },
 	{ "dump-tables", render_tables },
 	{ "trace", render_trace },
 	{ "version", render_version },

@@ -18,7 +18,19 @@
 #define STORE_VERSION 1
 #define DIRECTORY_MODE 0750
 
-enum statement { PUT_FLOW, DELETE_FLOW, DELETE_FLOWS, EACH_FLOW, GET_FLOW, N_STATEMENTS };
+enum statement {
+	PUT_FLOW,
+	DELETE_FLOW,
+	DELETE_FLOWS,
+	EACH_FLOW,
+	GET_FLOW,
+	PUT_GROUP,
+	DELETE_GROUP,
+	DELETE_GROUPS,
+	EACH_GROUP,
+	GET_GROUP,
+	N_STATEMENTS
+};
 
 #define FLOW_COLUMNS                                                                               \
 	"table_id, priority, match, actions, cookie, idle_timeout, hard_timeout, importance, "     \
@@ -37,6 +49,12 @@ static const char *const statement_texts[N_STATEMENTS] = {
 	[EACH_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE bridge=?1 ORDER BY rowid",
 	[GET_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE bridge=?1 AND table_id=?2 "
 		     "AND priority=?3 AND match=?4",
+	[PUT_GROUP] = "INSERT INTO flow_group (bridge, group_id, text) VALUES (?1,?2,?3) "
+		      "ON CONFLICT DO UPDATE SET text=?3",
+	[DELETE_GROUP] = "DELETE FROM flow_group WHERE bridge=?1 AND group_id=?2",
+	[DELETE_GROUPS] = "DELETE FROM flow_group WHERE bridge=?1",
+	[EACH_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 ORDER BY group_id",
+	[GET_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 AND group_id=?2",
 };
 
 struct store {
@@ -216,6 +234,19 @@ static int add_missing_columns(struct store *store, struct error *error)
 	return 0;
 }
 
+// Tables that a later release of the same version added.
+static int add_missing_tables(struct store *store, struct error *error)
+{
+	if (sqlite3_table_column_metadata(store->db, NULL, "flow_group", NULL, NULL, NULL, NULL,
+					  NULL, NULL) == SQLITE_OK)
+		return 0;
+	return execute(store,
+		       "CREATE TABLE flow_group (bridge TEXT NOT NULL, "
+		       "group_id INTEGER NOT NULL, text TEXT NOT NULL, "
+		       "PRIMARY KEY (bridge, group_id))",
+		       "upgrade", error);
+}
+
 static int prepare_statements(struct store *store, struct error *error)
 {
 	for (int i = 0; i < N_STATEMENTS; i++)
@@ -272,6 +303,8 @@ static int set_up(struct store *store, struct error *error)
 	}
 	if (!result)
 		result = add_missing_columns(store, error);
+	if (!result)
+		result = add_missing_tables(store, error);
 	if (!result)
 		result = prepare_statements(store, error);
 	return result;
@@ -621,4 +654,63 @@ int store_get_flow(struct store *store, const char *bridge, unsigned int table_i
 
 	bind_key(statement, bridge, table_id, priority, match);
 	return visit_rows(store, statement, visit, context, error);
+}
+
+int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,
+		    struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[PUT_GROUP];
+
+	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 2, group_id);
+	sqlite3_bind_text(statement, 3, text, -1, SQLITE_STATIC);
+	return run(store, PUT_GROUP, error);
+}
+
+int store_delete_group(struct store *store, const char *bridge, uint32_t group_id,
+		       struct error *error)
+{
+	sqlite3_bind_text(store->statements[DELETE_GROUP], 1, bridge, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(store->statements[DELETE_GROUP], 2, group_id);
+	return run(store, DELETE_GROUP, error);
+}
+
+int store_delete_groups(struct store *store, const char *bridge, struct error *error)
+{
+	sqlite3_bind_text(store->statements[DELETE_GROUPS], 1, bridge, -1, SQLITE_STATIC);
+	return run(store, DELETE_GROUPS, error);
+}
+
+static int visit_groups(struct store *store, sqlite3_stmt *statement, store_group_visitor visit,
+			void *context, struct error *error)
+{
+	int result = 0;
+	int step = SQLITE_DONE;
+
+	while (!result && (step = sqlite3_step(statement)) == SQLITE_ROW)
+		result = visit(context, (uint32_t)sqlite3_column_int64(statement, 0),
+			       (const char *)sqlite3_column_text(statement, 1), error);
+	if (!result && step != SQLITE_DONE)
+		result = store_fail(store, "read", error);
+	sqlite3_reset(statement);
+	return result;
+}
+
+int store_each_group(struct store *store, const char *bridge, store_group_visitor visit,
+		     void *context, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[EACH_GROUP];
+
+	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
+	return visit_groups(store, statement, visit, context, error);
+}
+
+int store_get_group(struct store *store, const char *bridge, uint32_t group_id,
+		    store_group_visitor visit, void *context, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[GET_GROUP];
+
+	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 2, group_id);
+	return visit_groups(store, statement, visit, context, error);
 }

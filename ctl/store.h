@@ -57,4 +57,17 @@ int store_get_flow(struct store *store, const char *bridge, unsigned int table_i
 		   int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		   void *context, struct error *error);
 
+// Groups, each as its canonical text with port numbers ("group_id=1,type=all,...").
+typedef int (*store_group_visitor)(void *context, uint32_t group_id, const char *text,
+				   struct error *error);
+int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,
+		    struct error *error);
+int store_delete_group(struct store *store, const char *bridge, uint32_t group_id,
+		       struct error *error);
+int store_delete_groups(struct store *store, const char *bridge, struct error *error);
+int store_each_group(struct store *store, const char *bridge, store_group_visitor visit,
+		     void *context, struct error *error);
+int store_get_group(struct store *store, const char *bridge, uint32_t group_id,
+		    store_group_visitor visit, void *context, struct error *error);
+
 #endif

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "ctl/flow_keep.h"
+#include "ctl/group_keep.h"
 #include "ctl/handlers.h"
 
 #include <errno.h>
@@ -227,6 +228,7 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 
 	if (result)
 		return result;
+	group_keep_begin();
 	if (new_config)
 		result = control->apply->prepare(control->apply->context, old, transaction->config,
 						 error);
@@ -234,12 +236,15 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 		result = run_stage(transaction, list, true, results, at, error);
 	if (!result)
 		result = flow_keep_check(error);
+	if (!result)
+		result = group_keep_check(error);
 	if (!result && new_config)
 		result = store_write(control->store, old, transaction->config, error);
 	if (!result)
 		result = store_commit(control->store, error);
 	if (!result) {
 		flow_keep_commit();
+		group_keep_commit();
 		if (new_config)
 			control->apply->finish(control->apply->context, transaction->config);
 		return 0;
@@ -247,7 +252,9 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 	store_rollback(control->store);
 	if (new_config)
 		control->apply->restore(control->apply->context, old);
+	group_keep_undo_before_flows();
 	flow_keep_undo();
+	group_keep_undo_after_flows();
 	return result;
 }
 

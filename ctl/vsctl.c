@@ -115,7 +115,27 @@ static int parse_globals(struct invocation *invocation, int argc, char **argv, s
 	return 0;
 }
 
-// Flows from a file: its text goes to the daemon, its name is for messages.
+// Commands that read a file, or standard input for "-" alone; and the command that this becomes.
+static const struct {
+	const char *name;
+	bool any_file;
+	const char *becomes;
+} file_commands[] = {
+	{ "add-flow", false, "add-flows" },   { "add-flows", true, "add-flows" },
+	{ "add-group", false, "add-groups" }, { "add-groups", true, "add-groups" },
+	{ "mod-group", false, "mod-group" },  { "del-groups", false, "del-groups" },
+};
+
+static const char *file_command(const char *name, const char *word)
+{
+	for (size_t i = 0; word && i < sizeof(file_commands) / sizeof(file_commands[0]); i++)
+		if (!strcmp(name, file_commands[i].name) &&
+		    (file_commands[i].any_file || !strcmp(word, "-")))
+			return file_commands[i].becomes;
+	return NULL;
+}
+
+// Flows or groups from a file: its text goes to the daemon, its name is for messages.
 static int read_flow_file(json_t *request, json_t *file, struct error *error)
 {
 	const char *name = json_string_value(json_object_get(request, "name"));
@@ -123,9 +143,10 @@ static int read_flow_file(json_t *request, json_t *file, struct error *error)
 	const char *word = json_string_value(json_array_get(args, 1));
 	char *text;
 	json_t *contents;
+	const char *becomes = file_command(name, word);
 	int result;
 
-	if (!word || (strcmp(name, "add-flows") && (strcmp(name, "add-flow") || strcmp(word, "-"))))
+	if (!becomes)
 		return 0;
 	result = client_read_file(word, &text, error);
 	if (result)
@@ -136,7 +157,7 @@ static int read_flow_file(json_t *request, json_t *file, struct error *error)
 		return error_set(error, EINVAL, "'%s' is not valid UTF-8", word);
 	json_array_append_new(file, json_string(strcmp(word, "-") ? word : "<stdin>"));
 	json_array_set_new(args, 1, contents);
-	json_object_set_new(request, "name", json_string("add-flows"));
+	json_object_set_new(request, "name", json_string(becomes));
 	return 0;
 }
 

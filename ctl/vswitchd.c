@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "ctl/apply.h"
 #include "ctl/flow_keep.h"
+#include "ctl/group_keep.h"
 #include "ctl/options.h"
 #include "ctl/process.h"
 #include "ctl/server.h"
@@ -177,6 +178,7 @@ static int start_switch(struct daemon *daemon, struct error *error)
 		return error_set(error, -result, "out of memory");
 	daemon->has_bridges = true;
 	flow_keep_start(daemon->control.store);
+	group_keep_start(daemon->control.store);
 	daemon->control.apply = &apply_switch;
 	return apply_start(daemon->control.config, daemon->control.store, error);
 }
@@ -206,6 +208,7 @@ static void stop(struct daemon *daemon)
 	server_stop(daemon->server);
 	if (daemon->has_bridges) {
 		flow_keep_stop();
+		group_keep_stop();
 		apply_stop();
 	}
 	if (daemon->has_workers)

@@ -18,6 +18,8 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_DEC_MPLS_TTL;
 	case OP_SET_QUEUE:
 		return SET_PLACE_QUEUE;
+	case OP_GROUP:
+		return SET_PLACE_GROUP;
 	case OP_OUTPUT:
 	case OP_OUTPUT_REG:
 	case OP_CONTROLLER:
@@ -57,12 +59,16 @@ static bool add_write(struct action_set *set, const struct op *op)
 	return true;
 }
 
-static bool add_all(struct action_set *set, const struct op_nested *write)
+static void clear(struct action_set *set)
 {
-	const uint8_t *const end = (const uint8_t *)write->ops + write->length;
+	memset(set, 0, offsetof(struct action_set, fields));
+}
 
-	for (const uint8_t *at = (const uint8_t *)write->ops; at < end;
-	     at += ((const struct op *)at)->size) {
+static bool add_all(struct action_set *set, const uint8_t *at, size_t size)
+{
+	const uint8_t *const end = at + size;
+
+	for (; at < end; at += ((const struct op *)at)->size) {
 		const struct op *op = (const struct op *)at;
 		const enum set_place place = place_of(op);
 
@@ -74,6 +80,12 @@ static bool add_all(struct action_set *set, const struct op_nested *write)
 	return true;
 }
 
+static void too_many(struct forward *forward, unsigned int packet)
+{
+	output_drop(forward, packet, DROP_ACTION_SET);
+	forward_finish(forward, packet);
+}
+
 void actions_write_set(struct forward *forward, const struct op_nested *write, uint64_t packets)
 {
 	for_each_packet(i, packets)
@@ -81,12 +93,10 @@ void actions_write_set(struct forward *forward, const struct op_nested *write, u
 		struct action_set *set = &forward->vector->action_sets[i];
 
 		if (!(forward->vector->has_action_set & 1ULL << i))
-			memset(set, 0, offsetof(struct action_set, fields));
+			clear(set);
 		forward->vector->has_action_set |= 1ULL << i;
-		if (unlikely(!add_all(set, write))) {
-			output_drop(forward, (unsigned int)i, DROP_ACTION_SET);
-			forward_finish(forward, (unsigned int)i);
-		}
+		if (unlikely(!add_all(set, (const uint8_t *)write->ops, write->length)))
+			too_many(forward, (unsigned int)i);
 	}
 }
 
@@ -101,34 +111,51 @@ static unsigned int put_in_order(const struct action_set *set, const struct op *
 			n += set->n_fields;
 		} else if (set->places[place]) {
 			ops[n++] = set->places[place];
-			if (place >= SET_PLACE_OUTPUT)
+			if (place >= SET_PLACE_GROUP)
 				break;
 		}
 	}
 	return n;
 }
 
+static void run_action_set(struct forward *forward, const struct action_set *set, uint8_t table_id,
+			   uint64_t packets, unsigned int depth)
+{
+	const uint64_t all = packets;
+	const struct op *ops[SET_PLACES + ACTION_SET_MAX_FIELDS];
+	const unsigned int n = put_in_order(set, ops);
+
+	for (unsigned int o = 0; o < n && packets; o++) {
+		actions_run_op(forward, ops[o], table_id, packets, depth, false, NULL);
+		packets &= ~(forward->finished | forward->exited | forward->stopped);
+	}
+	forward->stopped &= ~all;
+}
+
 // The packets' sets are empty afterwards. What a set's resubmit writes has no effect any more.
 void actions_run_sets(struct forward *forward, uint64_t packets, unsigned int depth)
 {
 	struct vector *vector = forward->vector;
+	uint64_t exited;
 
 	packets &= vector->has_action_set;
 	vector->has_action_set &= ~packets;
+	exited = forward->exited & packets;
+	forward->exited &= ~packets;
 	for_each_packet(i, packets)
-	{
-		const uint64_t bit = 1ULL << i;
-		const uint64_t exited = forward->exited & bit;
-		const struct op *ops[SET_PLACES + ACTION_SET_MAX_FIELDS];
-		const unsigned int n = put_in_order(&vector->action_sets[i], ops);
+		run_action_set(forward, &vector->action_sets[i], 0, 1ULL << i, depth);
+	forward->exited |= exited;
+}
 
-		forward->exited &= ~bit;
-		for (unsigned int o = 0; o < n; o++) {
-			actions_run_op(forward, ops[o], 0, bit, depth, false, NULL);
-			if ((forward->finished | forward->exited | forward->stopped) & bit)
-				break;
-		}
-		forward->exited |= exited;
-		forward->stopped &= ~bit;
-	}
+void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
+			uint64_t packets, unsigned int depth)
+{
+	struct action_set set;
+
+	clear(&set);
+	if (likely(add_all(&set, program->ops, program->size)))
+		run_action_set(forward, &set, table_id, packets, depth);
+	else
+		for_each_packet(i, packets) too_many(forward, (unsigned int)i);
+	forward->exited &= ~packets;
 }

@@ -13,6 +13,7 @@ struct forward {
 	struct vector *vector;
 	unsigned int hops; // patch ports that the packets have passed
 	uint64_t finished; // packets that no further action may touch (dropped on the way)
+	uint64_t exhausted; // of these, packets whose budget is used up: also behind a bucket
 	uint64_t exited; // their lists of actions are over (exit), their action set is not
 	uint64_t stopped; // the list of actions under way is over for them, outer ones go on
 	uint32_t n_lookups; // of the whole vector
@@ -30,6 +31,9 @@ void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, u
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
 		       unsigned int depth, uint32_t in_port);
 
+// Count a lookup, or the execution of a bucket, for each packet. Returns those that may go on.
+uint64_t pipeline_charge(struct forward *forward, uint64_t packets);
+
 // Tables that packets go to next, merged by table.
 struct pipeline_next {
 	unsigned int n;
@@ -46,6 +50,15 @@ void actions_run(struct forward *forward, const struct program *program, uint8_t
 		 uint64_t packets, unsigned int depth, struct pipeline_next *next);
 // actions_set.c: carry out what write_actions left behind for each packet.
 void actions_run_sets(struct forward *forward, uint64_t packets, unsigned int depth);
+
+// Run the ops of a bucket as an action set of its own. What ends its lists of actions ends nothing
+// else.
+void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
+			uint64_t packets, unsigned int depth);
+
+// group_run.c: send packets through a group. `last`: nothing will be done with them afterwards.
+void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uint64_t packets,
+	       unsigned int depth, bool last);
 
 // output.c: decide that a packet, as it is now, leaves through a port.
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);

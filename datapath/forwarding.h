@@ -31,6 +31,8 @@ struct forwarding_flood {
 	struct forwarding_port *ports[];
 };
 
+struct group_table;
+
 struct port_map_chunk {
 	struct forwarding_port *ports[PORT_MAP_CHUNK];
 };
@@ -42,6 +44,7 @@ struct forwarding {
 	struct forwarding_port *local; // OFPP_LOCAL
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
+	struct group_table *groups; // NULL: none
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

@@ -9,13 +9,17 @@ extern const struct hot hot_x86_64_v2, hot_x86_64_v3, hot_x86_64_v4;
 
 const struct hot *hot = &hot_x86_64_v2;
 
-// clang 14 does not know these two by name.
+// clang 14 does not know these two by name. The answer is remembered: under a hypervisor the
+// instruction takes as long as a system call.
 static bool cpu_has_lzcnt_and_movbe(void)
 {
+	static int known = -1;
 	unsigned int a, b, c, d;
 
-	return __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT &&
-	       __get_cpuid(1, &a, &b, &c, &d) && c & bit_MOVBE;
+	if (known < 0)
+		known = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT &&
+			__get_cpuid(1, &a, &b, &c, &d) && c & bit_MOVBE;
+	return known;
 }
 
 static bool cpu_has_v3(void)

@@ -41,7 +41,7 @@ static void count_flow(struct forward *forward, const struct flow *flow, uint64_
 
 // Count a lookup for each packet. Those that have used up their budget are dropped: what was
 // decided for them so far is still delivered.
-static uint64_t charge_lookup(struct forward *forward, uint64_t packets)
+uint64_t pipeline_charge(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 	uint64_t over = 0;
@@ -57,6 +57,7 @@ static uint64_t charge_lookup(struct forward *forward, uint64_t packets)
 		forward_finish(forward, (unsigned int)i);
 		over |= 1ULL << i;
 	}
+	forward->exhausted |= over;
 	return packets & ~over;
 }
 
@@ -136,7 +137,7 @@ void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packe
 	pipeline_next_add(&next, table_id, packets);
 	while (next.n) {
 		table_id = next_take(&next, &packets);
-		packets = charge_lookup(forward, packets);
+		packets = pipeline_charge(forward, packets);
 		if (likely(packets))
 			run_table(forward, table_id, packets, depth, &next, in_port);
 		in_port = OFPP_IN_PORT;

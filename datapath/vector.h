@@ -41,7 +41,8 @@ enum set_place {
 	SET_PLACE_DEC_MPLS_TTL,
 	SET_PLACE_WRITES,
 	SET_PLACE_QUEUE,
-	SET_PLACE_OUTPUT, // the first of these that is there runs, the others do not
+	SET_PLACE_GROUP, // the first of these that is there runs, the others do not
+	SET_PLACE_OUTPUT,
 	SET_PLACE_RESUBMIT,
 	SET_PLACES
 };

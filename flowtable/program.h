@@ -72,6 +72,12 @@ struct op_resubmit { // resubmit:PORT, resubmit(PORT,TABLE)
 	uint8_t reserved[3];
 };
 
+struct op_group { // group:ID
+	struct op op;
+	uint32_t group_id;
+	uint32_t reserved;
+};
+
 struct op_goto_table {
 	struct op op;
 	uint8_t table_id;

@@ -115,8 +115,8 @@ static int parse_action(struct action_parser *parser, struct span name, struct s
 		return parser_error(&parser->parser, name.at, "%s cannot be inside other actions",
 				    word->name);
 	if (parser->in_action_set && !action_kinds[word->code].in_set)
-		return parser_error(&parser->parser, name.at, "%s cannot be in write_actions",
-				    word->name);
+		return parser_error(&parser->parser, name.at,
+				    "%s cannot be in write_actions or a bucket", word->name);
 	return word->parse(parser, word, name, argument);
 }
 

@@ -7,6 +7,7 @@
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "ofproto/flow_mod.h"
+#include "ofproto/group.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -205,6 +206,7 @@ static void free_bridge(void *pointer)
 {
 	struct bridge *bridge = pointer;
 
+	bridge_groups_destroy(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
 	free(bridge);
@@ -274,6 +276,7 @@ static void handle_vport_change(void *context, struct vport *vport)
 		 vport->status.link_up ? "up" : "down");
 	if (port->ofport == OFPP_LOCAL)
 		bridge_refresh_datapath_id(port->bridge);
+	groups_refresh();
 	// A guest may have enabled more queues, or fewer.
 	if (port->distributed_rxq != vport->n_rxq) {
 		port->distributed_rxq = vport->n_rxq;

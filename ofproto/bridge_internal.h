@@ -36,6 +36,9 @@ void bridge_refresh_datapath_id(struct bridge *bridge);
 // port.c: take a port away, whatever its name.
 void bridge_remove_port(struct bridge_port *port);
 
+// flow_mod.c: have workers fill these lines of the key, from now on and for good.
+void bridge_make_lines_live(struct bridge *bridge, uint16_t lines);
+
 // timeout.c
 int timeout_add(struct bridge *bridge, struct flow *flow);
 // The flow has another program, which may have a fin_timeout.

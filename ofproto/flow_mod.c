@@ -7,6 +7,7 @@
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "ofproto/bridge_internal.h"
+#include "ofproto/group.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,6 +86,9 @@ static int check(const struct bridge *bridge, const struct flow_mod *mod, struct
 	status = check_goto(text, error);
 	if (status < 0)
 		return status;
+	status = group_check_program(bridge, text->program, error);
+	if (status < 0)
+		return status;
 	return mod->command == FLOW_ADD ? check_overlap(bridge, text, error) : 0;
 }
 
@@ -103,7 +107,7 @@ static uint16_t lines_needed(const struct flow_text *text)
 	return lines;
 }
 
-static void make_lines_live(struct bridge *bridge, uint16_t lines)
+void bridge_make_lines_live(struct bridge *bridge, uint16_t lines)
 {
 	struct forwarding *forwarding = bridge->forwarding;
 
@@ -281,7 +285,7 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 		if (mods[i].command != FLOW_DELETE && mods[i].command != FLOW_DELETE_STRICT)
 			lines |= lines_needed(&mods[i].text);
 	}
-	make_lines_live(bridge, lines);
+	bridge_make_lines_live(bridge, lines);
 	for (unsigned int i = 0; i < n && !status; i++) {
 		status = apply(bridge, &mods[i], error);
 		if (status < 0 && error)

@@ -27,10 +27,15 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 		   struct error *error);
 
 // Take one flow out of its table (timeouts).
-enum flow_removed_reason { FLOW_REMOVED_IDLE, FLOW_REMOVED_HARD, FLOW_REMOVED_DELETE };
+enum flow_removed_reason {
+	FLOW_REMOVED_IDLE,
+	FLOW_REMOVED_HARD,
+	FLOW_REMOVED_DELETE,
+	FLOW_REMOVED_GROUP_DELETE, // a group that it went to was deleted
+};
 void flow_mod_expire(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason);
 
-// The flows that the selectors of `text` (table, match, cookie, out_port) choose, in falling order
+// The flows that the selectors of `text` (table, match, cookie, out_port, out_group) choose, in falling order
 // of priority within each table. The array is the caller's to free; *n may be 0. NULL and -ENOMEM.
 int flow_mod_select(const struct bridge *bridge, const struct flow_text *text, bool strict,
 		    struct flow ***flows, unsigned int *n, struct error *error);

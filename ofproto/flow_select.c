@@ -1,6 +1,7 @@
 #include "ofproto/flow_mod.h"
 
 #include "common/error.h"
+#include "flowtable/group_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -68,6 +69,8 @@ static bool is_selected(const struct flow *flow, const struct flow_text *text,
 	if (text->cookie_mask && (flow->cookie ^ text->cookie) & text->cookie_mask)
 		return false;
 	if (text->out_port != OFPP_ANY && !program_outputs_to(flow->program, text->out_port))
+		return false;
+	if (text->out_group != OFPP_ANY && !program_goes_to_group(flow->program, text->out_group))
 		return false;
 	return is_covered(flow, &text->match, pattern);
 }

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
+#include "ofproto/group.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -161,6 +162,7 @@ static int publish_port(struct bridge_port *port)
 	}
 	rcu_publish(at, new);
 	link_patches();
+	groups_refresh();
 	rcu_defer(free, old);
 	return 0;
 }
@@ -276,6 +278,7 @@ void bridge_remove_port(struct bridge_port *port)
 	rcu_publish(slot(bridge->forwarding, port->ofport), NULL);
 	publish_flood(bridge);
 	link_patches();
+	groups_refresh();
 	rcu_publish(&port->vport->forwarding, NULL);
 	workers_distribute();
 	// After this no worker polls the port, sends to it, or holds packets for it.

@@ -10,10 +10,10 @@ groups[build]="build-essential pkg-config libdpdk-dev libpcap-dev libnl-3-dev li
 	libevent-dev libssl-dev libjansson-dev libsqlite3-dev"
 
 # The guests' kernel and busybox are not installed: tests/vm/guest.sh unpacks them into build/guest.
-groups[demo]="qemu-system-x86 cpio iperf3 kmod socat"
+groups[demo]="qemu-system-x86 cpio iperf3 kmod"
 
 groups[test]="${groups[demo]} clang clang-format libclang-rt-14-dev libcmocka-dev cppcheck codespell
-	shellcheck iproute2 ethtool tcpdump iputils-ping procps sqlite3 jq man-db python3"
+	shellcheck dpdk-dev socat iproute2 ethtool tcpdump iputils-ping procps sqlite3 jq man-db python3"
 
 usage() {
 	echo "usage: $0 [-n] build|demo|test..." >&2

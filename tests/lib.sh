@@ -83,9 +83,11 @@ refused() {
 	grep -qF -- "$text" <<<"$output" || { echo "said: $output" && return 1; }
 }
 
+# SWITCH_OPTIONS are more options for every start, as words.
 start_switch() { # [OPTION...]
+	# shellcheck disable=SC2086
 	setsid vswitchd --run-dir "$dir/run" --db "$dir/vswitch.db" --log-file "$dir/vswitchd.log" \
-		"$@" </dev/null >>"$dir/vswitchd-output.log" 2>&1 &
+		${SWITCH_OPTIONS:-} "$@" </dev/null >>"$dir/vswitchd-output.log" 2>&1 &
 	switch=$!
 	vsctl --timeout 20 list-br >/dev/null || { tail -n 5 "$dir/vswitchd-output.log" && return 1; }
 }
@@ -181,7 +183,7 @@ lib_finish() {
 lib_start() { # NAME
 	local program
 	((EUID == 0)) || skip "this test needs root"
-	for program in ip jq iperf3 ping; do
+	for program in ip jq iperf3 ping socat; do
 		command -v "$program" >/dev/null ||
 			skip "$program is missing (scripts/install-deps.sh test)"
 	done

@@ -9,6 +9,7 @@
 
 #include "datapath/drop.h"
 #include "flowtable/flow_text.h"
+#include "flowtable/group_text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,7 +82,11 @@ struct ref_port {
 	enum drop_reason refusal;
 };
 
+#define REF_MAX_GROUPS 8
+
 struct ref_bridge {
+	unsigned int n_groups;
+	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge; no selects
 	unsigned int n_ports;
 	struct ref_port ports[REF_MAX_PORTS]; // ascending by number, LOCAL last
 	unsigned int n_flows[REF_MAX_TABLES];

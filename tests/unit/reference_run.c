@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct set {
+	unsigned int n;
+	const struct op *ops[REF_MAX_SET];
+};
+
 struct run {
 	struct ref_bridge *bridge;
 	struct ref_packet packet;
@@ -12,10 +17,10 @@ struct run {
 	bool stopped; // nothing more happens to the packet
 	bool exited; // nothing more but its action set
 	bool ended; // the actions under way are over, outer ones are not
+	bool exhausted; // not even behind the group whose bucket it is in
 	enum drop_reason reason; // if it has no instance at the end
 	uint64_t n_instances;
-	unsigned int n_set;
-	const struct op *set[REF_MAX_SET]; // the action set
+	struct set set; // the action set
 	struct ref_stack *stack;
 	struct ref_result *result;
 };
@@ -28,7 +33,7 @@ struct ref_stack {
 };
 
 static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from);
-static void run_set(struct run *run, unsigned int depth);
+static void run_own_set(struct run *run, unsigned int depth);
 static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, unsigned int *table,
 		     bool *jumps, unsigned int depth, bool may_jump);
 static void run_op(struct run *run, const struct op *op, bool last, unsigned int *table,
@@ -339,30 +344,40 @@ static void pop(struct run *run, const struct subfield *to)
 	store(run, &want);
 }
 
+// For actions after which the stack is as it was.
+static struct ref_stack *copy_stack(const struct ref_stack *stack)
+{
+	struct ref_stack *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		abort();
+	memcpy(copy, stack, offsetof(struct ref_stack, values) + stack->n * sizeof(*stack->values));
+	copy->kept += copy->n - copy->lowest;
+	copy->lowest = copy->n;
+	return copy;
+}
+
 // The same packet once more, to the end of its own action set. What is left of it are its outputs
 // and drops, and whether everything is over.
 static void run_clone(struct run *run, const struct op_nested *op, unsigned int table,
 		      unsigned int depth)
 {
 	struct run *copy = malloc(sizeof(*copy));
-	struct ref_stack *stack = malloc(sizeof(*stack));
 
-	if (!copy || !stack)
+	if (!copy)
 		abort();
 	*copy = *run;
-	*stack = *run->stack;
-	copy->stack = stack;
-	stack->kept += stack->n - stack->lowest;
-	stack->lowest = stack->n;
+	copy->stack = copy_stack(run->stack);
 	run_list(copy, (const uint8_t *)op->ops, (const uint8_t *)op->ops + op->length, &table,
 		 NULL, depth, false);
 	if (!copy->stopped)
-		run_set(copy, depth);
+		run_own_set(copy, depth);
 	run->n_instances = copy->n_instances;
 	run->reason = copy->reason;
 	run->stopped = copy->stopped;
 	run->exited = copy->exited;
-	free(stack);
+	run->exhausted = copy->exhausted;
+	free(copy->stack);
 	free(copy);
 }
 
@@ -416,16 +431,19 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
 #define PLACE_WRITE 6
+#define PLACE_GROUP 8 // the first from here on that is there ends the set
+#define PLACE_LAST 10
 static unsigned int set_place(const struct op *op)
 {
 	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_PUSH_MPLS, OP_PUSH_VLAN,
 					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, N_OPS,        OP_SET_QUEUE,
-					  OP_OUTPUT,   OP_RESUBMIT };
+					  OP_GROUP,    OP_OUTPUT,       OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (order[i] == op->code)
 			return i;
-	return op->code == OP_OUTPUT_REG || op->code == OP_CONTROLLER ? 8 : PLACE_WRITE;
+	return op->code == OP_OUTPUT_REG || op->code == OP_CONTROLLER ? PLACE_GROUP + 1
+								      : PLACE_WRITE;
 }
 
 static bool plain(const struct op *op)
@@ -434,12 +452,12 @@ static bool plain(const struct op *op)
 	       !(fields[((const struct op_set *)op)->field].dirty & DIRTY_VLAN);
 }
 
-static unsigned int count_writes(const struct run *run, bool only_plain)
+static unsigned int count_writes(const struct set *set, bool only_plain)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < run->n_set; i++)
-		n += set_place(run->set[i]) == PLACE_WRITE && (!only_plain || plain(run->set[i]));
+	for (unsigned int i = 0; i < set->n; i++)
+		n += set_place(set->ops[i]) == PLACE_WRITE && (!only_plain || plain(set->ops[i]));
 	return n;
 }
 
@@ -452,49 +470,135 @@ static bool replaces(const struct op *new, const struct op *old, bool all_plain)
 	return set_place(new) == set_place(old);
 }
 
-static void write_actions(struct run *run, const struct op_nested *op)
+static void add_to_set(struct run *run, struct set *set, const uint8_t *at, size_t size)
 {
-	const uint8_t *at = (const uint8_t *)op->ops;
-	const uint8_t *end = at + op->length;
+	const uint8_t *end = at + size;
 
 	for (; at < end; at += ((const struct op *)at)->size) {
 		const struct op *new = (const struct op *)at;
-		bool all_plain = count_writes(run, true) == count_writes(run, false);
+		bool all_plain = count_writes(set, true) == count_writes(set, false);
 		unsigned int n = 0;
 
-		for (unsigned int i = 0; i < run->n_set; i++)
-			if (!replaces(new, run->set[i], all_plain))
-				run->set[n++] = run->set[i];
-		run->n_set = n;
-		if (set_place(new) == PLACE_WRITE && count_writes(run, false) == REF_MAX_WRITES) {
+		for (unsigned int i = 0; i < set->n; i++)
+			if (!replaces(new, set->ops[i], all_plain))
+				set->ops[n++] = set->ops[i];
+		set->n = n;
+		if (set_place(new) == PLACE_WRITE && count_writes(set, false) == REF_MAX_WRITES) {
 			drop(run, DROP_ACTION_SET);
 			run->stopped = true;
 			return;
 		}
-		run->set[run->n_set++] = new;
+		set->ops[set->n++] = new;
 	}
 }
 
-static void run_set(struct run *run, unsigned int depth)
+static void run_set(struct run *run, const struct set *set, unsigned int table, unsigned int depth)
 {
-	const struct op *set[REF_MAX_SET];
-	unsigned int n = run->n_set, table = 0;
-	bool exited = run->exited, jumps = false, sent = false;
+	bool exited = run->exited, jumps = false, sent = run->stopped;
 
-	memcpy(set, run->set, sizeof(set));
-	run->n_set = 0;
 	run->exited = false;
-	for (unsigned int place = 0; place < 10; place++)
-		for (unsigned int i = 0; i < n; i++) {
-			if (set_place(set[i]) != place || sent)
+	for (unsigned int place = 0; place <= PLACE_LAST; place++)
+		for (unsigned int i = 0; i < set->n; i++) {
+			if (set_place(set->ops[i]) != place || sent)
 				continue;
-			sent = place >= 8;
-			run_op(run, set[i], false, &table, &jumps, depth);
+			sent = place >= PLACE_GROUP;
+			run_op(run, set->ops[i], false, &table, &jumps, depth);
 			if (run->stopped || run->exited || run->ended)
 				sent = true; // the rest does not run
 		}
 	run->exited |= exited;
 	run->ended = false;
+}
+
+// What the packet has gathered. It has no set afterwards.
+static void run_own_set(struct run *run, unsigned int depth)
+{
+	struct set set = run->set;
+
+	run->set.n = 0;
+	run_set(run, &set, 0, depth);
+}
+
+// --- Groups ---
+
+static bool is_live(struct run *run, const struct bucket_text *bucket, unsigned int depth);
+
+static struct group_text *find_group(struct run *run, uint32_t id)
+{
+	for (unsigned int i = 0; i < run->bridge->n_groups; i++)
+		if (run->bridge->groups[i].group_id == id)
+			return &run->bridge->groups[i];
+	return NULL;
+}
+
+static bool group_is_live(struct run *run, uint32_t id, unsigned int depth)
+{
+	const struct group_text *group = find_group(run, id);
+
+	for (unsigned int i = 0; group && i < group->n_buckets; i++)
+		if (is_live(run, &group->buckets[i], depth + 1))
+			return true;
+	return false;
+}
+
+static bool is_live(struct run *run, const struct bucket_text *bucket, unsigned int depth)
+{
+	if (bucket->watch_port == OFPP_ANY && bucket->watch_group == GROUP_ID_ANY)
+		return true;
+	for (unsigned int i = 0; i < run->bridge->n_ports; i++) {
+		const struct ref_port *port = &run->bridge->ports[i];
+
+		if (port->ofport == bucket->watch_port && port->admin_up && !port->refuses)
+			return true;
+	}
+	return depth < REF_MAX_GROUPS && group_is_live(run, bucket->watch_group, depth);
+}
+
+// The bucket's action set on the packet, which is as before afterwards, whatever happened.
+static void run_bucket(struct run *run, const struct bucket_text *bucket, unsigned int table,
+		       unsigned int depth)
+{
+	struct ref_packet packet = run->packet;
+	struct key key = run->key;
+	struct ref_stack *stack = run->stack;
+	struct set set = { 0 };
+
+	if (run->result->n_lookups == REF_MAX_LOOKUPS) {
+		drop(run, DROP_BUDGET);
+		run->stopped = run->exhausted = true;
+		return;
+	}
+	run->result->n_lookups++;
+	run->stack = copy_stack(stack);
+	add_to_set(run, &set, bucket->program->ops, bucket->program->size);
+	run_set(run, &set, table, depth);
+	free(run->stack);
+	run->stack = stack;
+	run->packet = packet;
+	run->key = key;
+	run->stopped = run->exhausted;
+	run->exited = false;
+}
+
+static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
+{
+	const struct group_text *found = find_group(run, id);
+
+	if (!found || depth >= REF_MAX_DEPTH) {
+		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
+		return;
+	}
+	for (unsigned int i = 0; i < found->n_buckets && !run->stopped; i++) {
+		const struct bucket_text *bucket = &found->buckets[i];
+
+		if (found->type == GROUP_FAST_FAILOVER && !is_live(run, bucket, 0))
+			continue;
+		run_bucket(run, bucket, table, depth + 1);
+		if (found->type != GROUP_ALL)
+			return;
+	}
+	if (found->type == GROUP_FAST_FAILOVER)
+		drop(run, DROP_NO_BUCKET);
 }
 
 // --- Programs ---
@@ -529,6 +633,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	const struct op_resubmit *again = (const struct op_resubmit *)op;
 	const struct op_output *out = (const struct op_output *)op;
 	const struct op_output_reg *out_reg = (const struct op_output_reg *)op;
+	const struct op_nested *nested = (const struct op_nested *)op;
 	unsigned int to;
 
 	switch (op->code) {
@@ -552,6 +657,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 			resubmit(run, again, to, depth);
 		}
 		break;
+	case OP_GROUP:
+		group(run, ((const struct op_group *)op)->group_id, *table, depth);
+		break;
 	case OP_GOTO_TABLE:
 		*table = ((const struct op_goto_table *)op)->table_id;
 		*jumps = true;
@@ -566,10 +674,10 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		dec_ttl(run);
 		break;
 	case OP_WRITE_ACTIONS:
-		write_actions(run, (const struct op_nested *)op);
+		add_to_set(run, &run->set, (const uint8_t *)nested->ops, nested->length);
 		break;
 	case OP_CLEAR_ACTIONS:
-		run->n_set = 0;
+		run->set.n = 0;
 		break;
 	case OP_EXIT:
 		run->exited = true;
@@ -643,7 +751,7 @@ static void run_tables(struct run *run, unsigned int table, unsigned int depth, 
 
 		if (run->result->n_lookups == REF_MAX_LOOKUPS) {
 			drop(run, DROP_BUDGET);
-			run->stopped = true;
+			run->stopped = run->exhausted = true;
 			return;
 		}
 		run->result->n_lookups++;
@@ -673,12 +781,12 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	run.bridge = bridge;
 	run.packet = *packet;
 	run.length = packet->size;
-	run.stopped = run.exited = run.ended = false;
+	run.stopped = run.exited = run.ended = run.exhausted = false;
 	stack.n = stack.lowest = stack.kept = 0;
 	run.stack = &stack;
 	run.reason = DROP_ACTION;
 	run.n_instances = 0;
-	run.n_set = 0;
+	run.set.n = 0;
 	run.result = result;
 	result->n_outputs = 0;
 	result->overflow = false;
@@ -693,7 +801,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	}
 	run_tables(&run, 0, 0, OFPP_IN_PORT);
 	if (!run.stopped)
-		run_set(&run, 0);
+		run_own_set(&run, 0);
 	if (!run.n_instances)
 		drop(&run, run.reason);
 }

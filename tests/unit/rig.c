@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "common/text.h"
+#include "datapath/group.h"
 #include "datapath/stack.h"
 #include "tests/unit/eal.h"
 
@@ -193,9 +194,12 @@ struct rig *rig_create(void)
 	return rig;
 }
 
+static void clear_groups(struct rig *rig);
+
 void rig_destroy(struct rig *rig)
 {
 	rig_clear(rig);
+	clear_groups(rig);
 	rcu_barrier();
 	counter_set_destroy(rig->worker->counters);
 	free(rig->worker->ports);
@@ -273,6 +277,72 @@ void rig_remove_flow(struct rig *rig, unsigned int table, unsigned int index)
 	rcu_reclaim();
 }
 
+// --- Groups ---
+
+static void clear_groups(struct rig *rig)
+{
+	struct group_table *table = rig->forwarding.groups;
+
+	while (rig->ref.n_groups)
+		group_text_release(&rig->ref.groups[--rig->ref.n_groups]);
+	for (unsigned int i = 0; table && i < table->n; i++)
+		group_free(table->all[i]);
+	free(table);
+	rig->forwarding.groups = NULL;
+}
+
+static bool port_is_live(const struct rig *rig, uint32_t ofport)
+{
+	const struct forwarding_port *port =
+		ofport == OFPP_ANY ? NULL : forwarding_port(&rig->forwarding, ofport);
+
+	return port && port->admin_up && port->vport->status.link_up;
+}
+
+// Groups watch groups with a higher number only.
+static void set_live(struct rig *rig)
+{
+	const struct group_table *table = rig->forwarding.groups;
+
+	for (unsigned int i = table->n; i-- > 0;) {
+		struct group *group = table->all[i];
+
+		group->visit = false;
+		for (unsigned int b = 0; b < group->n_buckets; b++) {
+			const struct bucket_text *text = &group->text.buckets[b];
+			const struct group *watched = group_find(table, text->watch_group);
+
+			group->buckets[b].live |=
+				port_is_live(rig, text->watch_port) || (watched && watched->visit);
+			group->visit |= group->buckets[b].live;
+		}
+	}
+}
+
+int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, struct error *error)
+{
+	struct group *made[REF_MAX_GROUPS];
+	int code = 0;
+
+	clear_groups(rig);
+	for (unsigned int i = 0; i < n; i++) {
+		struct group_text text;
+
+		code = group_text_parse(groups[i], GROUP_TEXT_ADD, NULL, &text, error);
+		if (code || group_text_copy(&text, &rig->ref.groups[i]))
+			return code;
+		rig->ref.n_groups++;
+		made[i] = group_create(&text, NULL);
+		if (!made[i])
+			abort();
+	}
+	rig->forwarding.groups = group_table_create(made, n);
+	if (!rig->forwarding.groups)
+		abort();
+	set_live(rig);
+	return 0;
+}
+
 void rig_clear(struct rig *rig)
 {
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++) {
@@ -294,6 +364,11 @@ const char *rig_flows(const struct rig *rig)
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
 		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++)
 			text_addf(&text, "  %s\n", rig->flows[table][i].text);
+	for (unsigned int i = 0; i < rig->ref.n_groups; i++) {
+		text_add(&text, "  ");
+		group_text_format(&rig->ref.groups[i], NULL, &text);
+		text_add(&text, "\n");
+	}
 	return text.data;
 }
 
@@ -309,6 +384,8 @@ static uint16_t lines(const struct rig *rig)
 
 	if (rig->all_lines)
 		return (1 << KEY_LINES) - 1;
+	for (unsigned int i = 0; rig->forwarding.groups && i < rig->forwarding.groups->n; i++)
+		used |= rig->forwarding.groups->all[i]->lines;
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++) {
 		if (!rig->forwarding.tables[table])
 			continue;

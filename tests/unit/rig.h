@@ -24,7 +24,11 @@ void rig_remove_flow(struct rig *rig, unsigned int table, unsigned int index);
 unsigned int rig_n_flows(const struct rig *rig, unsigned int table);
 void rig_clear(struct rig *rig);
 
-// All flows as text, one a line, in a static buffer.
+// Set the groups, given as text, of both sides; not of type select. Groups are there until the next
+// call. Returns 0 or what the parser said.
+int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, struct error *error);
+
+// All flows and groups as text, one a line, in a static buffer.
 const char *rig_flows(const struct rig *rig);
 
 // Should the parser fill all key lines, or only those that flows and actions use? (Default.)

@@ -878,6 +878,17 @@ static void resubmit(struct rule *rule)
 	rule->unsure = !rule->options->unproven;
 }
 
+// The last table is where groups resubmit to: without loops it leads to no group.
+static bool is_before_groups(const struct rule *rule)
+{
+	return rule->options->loops || rule->table + 1 < RULE_TABLES;
+}
+
+static void group(struct rule *rule)
+{
+	add(rule, ",group:%u", 1 + below(rule, RULE_GROUPS + (chance(rule, 10) ? 1 : 0)));
+}
+
 static void action(struct rule *rule)
 {
 	unsigned int kind = below(rule, 100);
@@ -905,7 +916,9 @@ static void action(struct rule *rule)
 		}
 		return;
 	}
-	if (kind < 38)
+	if (kind < 5 && is_before_groups(rule))
+		group(rule);
+	else if (kind < 38)
 		output(rule);
 	else if (kind < 50)
 		write_register(rule);
@@ -937,6 +950,8 @@ static void write_actions(struct rule *rule)
 
 	add(rule, ",write_actions(");
 	start = rule->length;
+	if (chance(rule, 20) && is_before_groups(rule))
+		group(rule);
 	for (unsigned int i = 0; i < n; i++)
 		switch (below(rule, 13)) {
 		case 0:
@@ -1067,4 +1082,62 @@ void rule_make_write(struct random *random, const struct rule_options *options,
 	memmove(text + start, text + start + 1, rule.length - start);
 	rule.length--;
 	add(&rule, ",output:2");
+}
+
+static void bucket_action(struct rule *rule, unsigned int id)
+{
+	switch (below(rule, 12)) {
+	case 0:
+		add(rule, ",push_vlan:0x8100");
+		break;
+	case 1:
+		add(rule, ",pop_vlan");
+		break;
+	case 2:
+		add(rule, ",dec_ttl");
+		break;
+	case 3:
+		add(rule, ",set_field:%s->eth_dst", PICK(rule, macs));
+		break;
+	case 4:
+		add(rule, ",mod_vlan_vid:%u", PICK(rule, vids));
+		break;
+	case 5:
+		add(rule, ",set_field:%u->reg%u", below(rule, 4), below(rule, 4));
+		break;
+	case 6:
+		if (id < RULE_GROUPS)
+			add(rule, ",group:%u", id + 1 + below(rule, RULE_GROUPS - id));
+		break;
+	case 7:
+		add(rule, ",resubmit(%s,%u)", chance(rule, 30) ? "2" : "",
+		    rule->options->loops ? below(rule, RULE_TABLES) : RULE_TABLES - 1);
+		break;
+	default:
+		add(rule, ",output:%u", 1 + below(rule, 6));
+		break;
+	}
+}
+
+void rule_make_group(struct random *random, const struct rule_options *options, unsigned int id,
+		     char text[RULE_SIZE])
+{
+	static const char *const types[] = { "all", "all", "indirect", "ff" };
+	struct rule rule;
+	const char *type;
+	unsigned int n;
+
+	begin(&rule, random, options, text);
+	type = PICK(&rule, types);
+	n = *type == 'i' ? 1 : below(&rule, 4);
+	add(&rule, "group_id=%u,type=%s", id, type);
+	for (unsigned int i = 0; i < n; i++) {
+		add(&rule, ",bucket=");
+		if (*type == 'f' && id < RULE_GROUPS && chance(&rule, 30))
+			add(&rule, "watch_group:%u", id + 1 + below(&rule, RULE_GROUPS - id));
+		else if (*type == 'f')
+			add(&rule, "watch_port:%u", 1 + below(&rule, 7));
+		for (unsigned int a = below(&rule, 4); a > 0; a--)
+			bucket_action(&rule, id);
+	}
 }

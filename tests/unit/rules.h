@@ -9,6 +9,7 @@
 
 #define RULE_TABLES 4
 #define RULE_SIZE 1024
+#define RULE_GROUPS 6 // numbered from 1; flows also go to one more, which is not there
 
 struct rule_options {
 	bool loops; // resubmits may go backwards
@@ -20,6 +21,10 @@ void rule_make(struct random *random, const struct rule_options *options, char r
 
 // One write of one field (set_field, load, move, mod_*, tags), with the match that it needs.
 void rule_make_write(struct random *random, const struct rule_options *options,
+		     char rule[RULE_SIZE]);
+
+// Group `id`, which leads to groups with higher numbers only.
+void rule_make_group(struct random *random, const struct rule_options *options, unsigned int id,
 		     char rule[RULE_SIZE]);
 
 #endif

@@ -163,6 +163,8 @@ static const char *const flows[][2] = {
 	{ "actions=write_actions(set_field:5->reg0,output:1),write_metadata:5/7,goto_table:2",
 	  "actions=write_actions(set_field:0x5->reg0,output:1),write_metadata:0x5/"
 	  "0x7,goto_table:2" },
+	{ "actions=group:7,write_actions(group:0xffffff00)",
+	  "actions=group:7,write_actions(group:4294967040)" },
 	{ "actions=apply_actions(output:1,output:2),clear_actions,goto_table:5",
 	  "actions=output:1,output:2,clear_actions,goto_table:5" },
 	{ "actions=controller,controller:100,controller(max_len=100,reason=action,id=5)",
@@ -340,6 +342,8 @@ static const struct {
 	{ "actions=resubmit", 17, "resubmit" },
 	{ "actions=resubmit(,256)", 19, "255" },
 	{ "actions=goto_table:255", 20, "254" },
+	{ "actions=group:4294967041", 15, "4294967040" },
+	{ "actions=group:", 15, "number" },
 	{ "table=3,actions=goto_table:3", 28, "forward" },
 	{ "actions=goto_table:4,output:2", 22, "before" },
 	{ "actions=write_metadata:5,clear_actions", 26, "before" },

@@ -54,6 +54,20 @@ static void add_random_flow(struct random *random, const struct rule_options *op
 	} while (code && code != -ENOSPC);
 }
 
+static void set_random_groups(struct random *random, const struct rule_options *options)
+{
+	static char texts[RULE_GROUPS][RULE_SIZE];
+	const char *groups[RULE_GROUPS];
+	struct error error = { 0 };
+
+	for (unsigned int i = 0; i < RULE_GROUPS; i++) {
+		rule_make_group(random, options, i + 1, texts[i]);
+		groups[i] = texts[i];
+	}
+	if (rig_set_groups(rig, groups, RULE_GROUPS, &error))
+		fail_msg("column %d: %s", error.column, error.message);
+}
+
 static void change_flows(struct random *random, const struct rule_options *options,
 			 unsigned int *n_tried, unsigned int *n_refused)
 {
@@ -109,7 +123,8 @@ static void check_stats(const struct rig_stats *stats)
 		if (i == DROP_NO_MATCH || i == DROP_ACTION || i == DROP_NO_PORT ||
 		    i == DROP_IN_PORT || i == DROP_PORT_DOWN || i == DROP_NO_PEER ||
 		    i == DROP_TX_MTU || i == DROP_RX_INVALID || i == DROP_TTL ||
-		    i == DROP_CONTROLLER || i == DROP_STACK || i == DROP_MPLS_LABELS)
+		    i == DROP_CONTROLLER || i == DROP_STACK || i == DROP_MPLS_LABELS ||
+		    i == DROP_NO_GROUP || i == DROP_NO_BUCKET)
 			assert_true(stats->n_drops[i] > 0);
 }
 
@@ -130,6 +145,7 @@ static void compare(unsigned int n_packets, bool loops)
 
 		rig_clear(rig);
 		rig_set_all_lines(rig, random_chance(&random, 30));
+		set_random_groups(&random, &options);
 		for (unsigned int i = 0; i < n_flows; i++)
 			add_random_flow(&random, &options, &n_tried, &n_refused);
 		for (unsigned int burst = 0; burst < 25; burst++) {

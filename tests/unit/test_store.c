@@ -258,6 +258,49 @@ static void test_flows(void **state)
 	store_close(store);
 }
 
+static int check_group(void *context, uint32_t id, const char *text, struct error *error)
+{
+	char expected[64];
+
+	(void)error;
+	snprintf(expected, sizeof(expected), "group_id=%u", id);
+	assert_string_equal(text, expected);
+	*(unsigned int *)context += id;
+	return 0;
+}
+
+static void test_groups(void **state)
+{
+	struct store *store = open_store();
+	unsigned int sum = 0;
+
+	(void)state;
+	store_begin(store, NULL);
+	assert_int_equal(store_put_group(store, "br0", 0xffffff00, "group_id=0", NULL), 0);
+	assert_int_equal(store_put_group(store, "br0", 7, "group_id=8", NULL), 0);
+	assert_int_equal(store_put_group(store, "br0", 7, "group_id=7", NULL), 0);
+	assert_int_equal(store_put_group(store, "br0", 5, "group_id=5", NULL), 0);
+	assert_int_equal(store_put_group(store, "br1", 7, "group_id=7", NULL), 0);
+	assert_int_equal(store_delete_group(store, "br0", 0xffffff00, NULL), 0);
+	assert_int_equal(store_commit(store, NULL), 0);
+	store_close(store);
+	store = open_store();
+	assert_int_equal(store_each_group(store, "br0", check_group, &sum, NULL), 0);
+	assert_int_equal(sum, 12);
+	sum = 0;
+	assert_int_equal(store_get_group(store, "br0", 7, check_group, &sum, NULL), 0);
+	assert_int_equal(sum, 7);
+	store_begin(store, NULL);
+	assert_int_equal(store_delete_groups(store, "br0", NULL), 0);
+	assert_int_equal(store_each_group(store, "br0", check_group, &sum, NULL), 0);
+	assert_int_equal(sum, 7);
+	store_rollback(store);
+	sum = 0;
+	assert_int_equal(store_each_group(store, "br1", check_group, &sum, NULL), 0);
+	assert_int_equal(sum, 7);
+	store_close(store);
+}
+
 static void write_bytes(off_t offset, const char *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT, 0600);
@@ -332,6 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};

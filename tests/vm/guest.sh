@@ -22,7 +22,7 @@
 #
 # Settings, as variables (each may differ from guest to guest):
 #   GUEST_BUILD_DIR   build/guest of this repository
-#   GUEST_RUN_DIR     one folder per guest: pid, exec.sock, console.log (kernel), qemu.log
+#   GUEST_RUN_DIR     one folder per guest: pid, exec.in and exec.out, console.log (kernel), qemu.log
 #   GUEST_MODE        server: QEMU listens on SOCKET and the switch connects (default);
 #                     client: QEMU connects, and again after 1 s when the switch went away
 #   GUEST_MEMORY      MiB (256)            GUEST_CPUS     number of CPUs (1)
@@ -136,8 +136,8 @@ guest_build_base() {
 		guest_copy_programs "$work" iperf3 &&
 		guest_copy_modules "$work" "$work/etc/modules.base" virtio_ring virtio \
 			virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover \
-			net_failover virtio_net &&
-		rm -f "$GUEST_BUILD_DIR"/base-* && guest_pack "$work" "$file"
+			net_failover virtio_net virtio_console &&
+		rm -f "$GUEST_BUILD_DIR"/{base,extra}-* && guest_pack "$work" "$file"
 	local result=$?
 	rm -rf "$work"
 	return $result
@@ -175,8 +175,10 @@ guest_try_kvm() {
 	[[ -r /dev/kvm && -w /dev/kvm ]] || { echo tcg && return; }
 	work=$(mktemp -d "$GUEST_BUILD_DIR/kvm.XXXXXX") || return 1
 	qemu-system-x86_64 -accel kvm -cpu host -m 128 -nodefaults -display none -no-reboot \
-		-serial "file:$work/console" -serial null -kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* \
-		-initrd "$base" -append "console=ttyS0 quiet panic=-1" >"$work/log" 2>&1 &
+		-serial "file:$work/console" -chardev null,id=exec \
+		-device virtio-serial-pci,vectors=0 -device virtserialport,chardev=exec \
+		-kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* -initrd "$base" \
+		-append "console=ttyS0 quiet panic=-1" >"$work/log" 2>&1 &
 	pid=$!
 	for ((tries = 0; tries < 60; tries++)); do
 		if grep -qs 'guest: ready' "$work/console"; then
@@ -194,7 +196,7 @@ guest_try_kvm() {
 
 guest_build() {
 	local program base result
-	for program in qemu-system-x86_64 apt-get dpkg-deb depmod modprobe cpio gzip flock socat iperf3; do
+	for program in qemu-system-x86_64 apt-get dpkg-deb depmod modprobe cpio gzip flock iperf3; do
 		type -P "$program" >/dev/null ||
 			guest_fail "$program is missing (scripts/install-deps.sh demo)" || return 1
 	done
@@ -222,7 +224,7 @@ guest_pid() {
 guest_start() {
 	(($# >= 4)) || guest_fail "usage: guest_start NAME SOCKET MAC IP [QEMU ARGUMENT...]" || return 2
 	local name=$1 ip=$4 dir=$GUEST_RUN_DIR/$1 index base extra mode queues=${GUEST_QUEUES:-1}
-	local accel cpu=max
+	local accel cpu=max listens=""
 	local -a sockets macs network=()
 	IFS=, read -ra sockets <<<"$2"
 	IFS=, read -ra macs <<<"$3"
@@ -234,12 +236,17 @@ guest_start() {
 	[[ $accel != kvm ]] || cpu=host
 
 	mkdir -p "$dir" || return 1
-	rm -f "$dir"/{pid,exec.sock,console.log,qemu.log,initrd}
+	rm -f "$dir"/{pid,exec.in,exec.out,console.log,qemu.log,initrd}
+	mkfifo "$dir/exec.in" "$dir/exec.out"
 	ln -s "$base" "$dir/initrd"
 	[[ ! $extra ]] || { rm "$dir/initrd" && cat "$base" "$extra" >"$dir/initrd"; } || return 1
 
 	case ${GUEST_MODE:-server} in
-	server) mode=server=on,wait=off ;;
+	server)
+		mode=server=on,wait=off
+		# What a killed QEMU left behind would look like the new one's.
+		for listens in "${sockets[@]}"; do [[ ! -S $listens ]] || rm "$listens"; done
+		;;
 	client) mode=reconnect=1 ;;
 	*) guest_fail "GUEST_MODE is $GUEST_MODE, neither server nor client" || return 2 ;;
 	esac
@@ -259,17 +266,17 @@ guest_start() {
 		-m "${GUEST_MEMORY:-256}" -smp "${GUEST_CPUS:-1}" -nodefaults -no-user-config \
 		-display none -no-reboot -machine pc,memory-backend=memory \
 		-object "memory-backend-memfd,id=memory,size=${GUEST_MEMORY:-256}M,share=on" \
-		-serial "file:$dir/console.log" -serial "unix:$dir/exec.sock,server=on,wait=off" \
+		-serial "file:$dir/console.log" -chardev "pipe,id=exec,path=$dir/exec" -device virtio-serial-pci,vectors=0,max_ports=2 \
+		-device virtserialport,chardev=exec \
 		-kernel "$GUEST_BUILD_DIR"/linux/boot/vmlinuz-* -initrd "$dir/initrd" \
 		-append "console=ttyS0 quiet panic=-1 vsw.name=$name vsw.ip=$ip ${GUEST_APPEND:-}" \
 		"${network[@]}" "$@" </dev/null >"$dir/qemu.log" 2>&1 &
 	echo $! >"$dir/pid"
 
-	# When this returns the switch can connect. QEMU opens its serial ports only after that.
-	[[ ${GUEST_MODE:-server} == server && ${sockets[0]:-} ]] || return 0
+	# When this returns QEMU runs, and the switch can connect.
 	for ((index = 0; index < 100; index++)); do
-		[[ ! -S ${sockets[-1]} ]] || return 0
-		guest_pid "$name" >/dev/null || ((index < 10)) || break
+		guest_pid "$name" >/dev/null && [[ ! $listens || -S $listens ]] && return 0
+		kill -0 "$!" 2>/dev/null || break
 		sleep 0.05
 	done
 	guest_fail "$name does not start: $(tail -n 3 "$dir/qemu.log")"
@@ -289,29 +296,27 @@ guest_wait() {
 	done
 }
 
-# The command goes as one line to the second serial port, see the end of guest-init; what comes back
-# between the two marks is its output. Several callers take turns.
+# The command goes as one line to a virtio serial port, see the end of guest-init; what comes back
+# between the two marks is its output. The port ends in two FIFOs that QEMU holds open, so nothing
+# is lost between one caller and the next. (An emulated UART does lose interrupts now and then.)
 guest_exec() (
 	set +e
 	name=$1 dir=$GUEST_RUN_DIR/$1 limit=${GUEST_TIMEOUT:-30} id=$BASHPID-$RANDOM
 	started="" newline="" status=""
 	shift
 	guest_pid "$name" >/dev/null || guest_fail "$name is not running" || exit 125
-	exec 9>"$dir/exec.lock"
-	flock -w $((limit + 10)) 9 || guest_fail "$name is busy" || exit 125
-
-	coproc channel { exec socat - "UNIX-CONNECT:$dir/exec.sock" 2>/dev/null 9>&-; }
-	# shellcheck disable=SC2154
-	pid=$channel_PID
-	# Bash closes the coprocess' own descriptors as soon as it ends.
-	exec {from}<&"${channel[0]}" {to}>&"${channel[1]}"
-	trap '' PIPE
-	trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null' EXIT
+	exec {lock}>"$dir/exec.lock"
+	flock -w $((limit + 10)) "$lock" || guest_fail "$name is busy" || exit 125
+	# Opened for both, because a FIFO that is opened for one waits for the other side.
+	exec {to}<>"$dir/exec.in" {from}<>"$dir/exec.out"
 	printf '%s %s %s\n' "$id" "$limit" "$(printf '%s' "$*" | base64 -w 0)" >&"$to"
 
 	# The guest ends the command itself; the host's patience only covers a guest that hangs.
 	began=$SECONDS
-	while IFS= read -r -t $((began + limit + 10 - SECONDS)) -u "$from" line; do
+	while
+		patience=$((began + limit + 10 - SECONDS))
+		((patience > 0)) && IFS= read -r -t $patience -u "$from" line
+	do
 		case $line in
 		"<<$id begin>>") started=1 ;;
 		"<<$id end "*)
@@ -372,7 +377,7 @@ guest_stop() {
 			kill -KILL "$pid"
 			guest_reap "$pid"
 		fi
-		rm -f "$GUEST_RUN_DIR/$name"/{pid,exec.sock,initrd}
+		rm -f "$GUEST_RUN_DIR/$name"/{pid,exec.in,exec.out,initrd}
 	done
 }
 

@@ -172,7 +172,7 @@ longest_gap() { # INTERVAL in ms
 # ---- Getting ready ------------------------------------------------------------------------------
 
 ((EUID == 0)) || skip "this test needs root"
-for program in qemu-system-x86_64 socat iperf3 jq ip; do
+for program in qemu-system-x86_64 iperf3 jq ip; do
 	command -v "$program" >/dev/null || skip "$program is missing (scripts/install-deps.sh test)"
 done
 [[ -x $build/vswitchd && -x $build/vsctl ]] || skip "vswitchd and vsctl are not built"

@@ -1,0 +1,271 @@
+#include "ofproto/group.h"
+
+#include "common/error.h"
+#include "common/rcu.h"
+#include "common/text.h"
+#include "datapath/datapath.h"
+#include "ofproto/bridge_internal.h"
+#include "ofproto/flow_mod.h"
+#include "ofproto/group_stage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct group_observer observer;
+
+void group_mod_set_observer(const struct group_observer *new_observer)
+{
+	observer = new_observer ? *new_observer : (struct group_observer){ 0 };
+}
+
+const struct group_table *bridge_group_table(const struct bridge *bridge)
+{
+	return bridge->forwarding->groups;
+}
+
+struct group *bridge_group(const struct bridge *bridge, uint32_t id)
+{
+	return group_find(bridge->forwarding->groups, id);
+}
+
+// --- Flows ---
+
+// Call visit() for each flow that goes to a group for which `chosen` says so.
+static unsigned int each_flow(const struct bridge *bridge,
+			      int (*chosen)(void *context, uint32_t id), void *context,
+			      void (*visit)(void *context, struct flow *flow))
+{
+	unsigned int n = 0;
+
+	for (unsigned int t = 0; t < N_TABLES; t++) {
+		const struct table *table = bridge_table(bridge, (uint8_t)t);
+		struct flow *next;
+
+		for (struct flow *flow = table ? table_first(table) : NULL; flow; flow = next) {
+			next = table_next(table, flow);
+			if (!program_each_group(flow->program, chosen, context))
+				continue;
+			n++;
+			if (visit)
+				visit(context, flow);
+		}
+	}
+	return n;
+}
+
+static int is_id(void *context, uint32_t id)
+{
+	return id == *(const uint32_t *)context;
+}
+
+unsigned int group_count_flows(const struct bridge *bridge, uint32_t id)
+{
+	return each_flow(bridge, is_id, &id, NULL);
+}
+
+struct removal {
+	struct bridge *bridge;
+	const struct group_stage *stage;
+};
+
+static int is_gone(void *context, uint32_t id)
+{
+	return group_stage_deletes(((const struct removal *)context)->stage, id);
+}
+
+static void remove_flow(void *context, struct flow *flow)
+{
+	flow_mod_expire(((struct removal *)context)->bridge, flow, FLOW_REMOVED_GROUP_DELETE);
+}
+
+struct program_check {
+	const struct bridge *bridge;
+	struct error *error;
+};
+
+static int check_group(void *context, uint32_t id)
+{
+	const struct program_check *check = context;
+
+	if (bridge_group(check->bridge, id))
+		return 0;
+	return error_set(check->error, ENOENT,
+			 "bridge '%s' has no group %u: add it first (vsctl add-group %s ...)",
+			 check->bridge->name, id, check->bridge->name);
+}
+
+int group_check_program(const struct bridge *bridge, const struct program *program,
+			struct error *error)
+{
+	struct program_check check = { bridge, error };
+
+	return program_each_group(program, check_group, &check);
+}
+
+// --- Life ---
+
+enum { NOT_VISITED, ALIVE, DEAD };
+
+static bool port_is_live(const struct forwarding *forwarding, uint32_t ofport)
+{
+	const struct forwarding_port *port =
+		ofport == OFPP_ANY ? NULL : forwarding_port(forwarding, ofport);
+
+	return port && port->admin_up && port->vport->status.link_up;
+}
+
+// A group is alive if one of its buckets is. Groups watch each other without loops, so this ends;
+// each is looked at once.
+static bool refresh_group(const struct forwarding *forwarding, const struct group_table *table,
+			  struct group *group)
+{
+	if (!group || group->visit)
+		return group && group->visit == ALIVE;
+	group->visit = DEAD;
+	for (unsigned int i = 0; i < group->n_buckets; i++) {
+		const struct bucket_text *text = &group->text.buckets[i];
+		bool live = text->watch_port == OFPP_ANY && text->watch_group == GROUP_ID_ANY;
+
+		if (!live)
+			live = port_is_live(forwarding, text->watch_port);
+		if (!live && text->watch_group != GROUP_ID_ANY)
+			live = refresh_group(forwarding, table,
+					     group_find(table, text->watch_group));
+		__atomic_store_n(&group->buckets[i].live, live, __ATOMIC_RELAXED);
+		if (live)
+			group->visit = ALIVE;
+	}
+	return group->visit == ALIVE;
+}
+
+static void refresh_table(const struct forwarding *forwarding, const struct group_table *table)
+{
+	for (uint32_t i = 0; table && i < table->n; i++)
+		table->all[i]->visit = NOT_VISITED;
+	for (uint32_t i = 0; table && i < table->n; i++)
+		refresh_group(forwarding, table, table->all[i]);
+}
+
+void groups_refresh(void)
+{
+	for (struct bridge *bridge = bridge_first(); bridge; bridge = bridge_next(bridge))
+		refresh_table(bridge->forwarding, bridge->forwarding->groups);
+}
+
+// --- Changing ---
+
+static uint16_t lines_of(const struct group_table *table)
+{
+	uint16_t lines = 0;
+
+	for (uint32_t i = 0; i < table->n; i++)
+		lines |= table->all[i]->lines;
+	return lines;
+}
+
+// Compile what is new. On failure what was compiled is freed.
+static int compile(struct group_stage *stage, struct error *error)
+{
+	for (uint32_t i = 0; i < stage->n; i++) {
+		struct staged_group *staged = &stage->groups[i];
+
+		if (!staged->change || staged->gone)
+			continue;
+		staged->made = group_create(&staged->text, staged->deleted ? NULL : staged->old);
+		if (staged->made)
+			continue;
+		while (i-- > 0)
+			group_free(stage->groups[i].made);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+static struct group_table *make_table(const struct group_stage *stage)
+{
+	struct group **groups = calloc(stage->n + 1, sizeof(struct group *));
+	struct group_table *table = NULL;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; groups && i < stage->n; i++)
+		if (!stage->groups[i].gone)
+			groups[n++] = stage->groups[i].made ? stage->groups[i].made
+							    : stage->groups[i].old;
+	if (groups)
+		table = group_table_create(groups, n);
+	free(groups);
+	return table;
+}
+
+// The old groups are freed when no worker looks at them any more.
+static void retire(struct bridge *bridge, struct group_stage *stage)
+{
+	for (uint32_t i = 0; i < stage->n; i++) {
+		struct staged_group *staged = &stage->groups[i];
+
+		if (!staged->change)
+			continue;
+		if (staged->made && staged->old && !staged->deleted)
+			group_take_counters(staged->made, staged->old);
+		if (staged->old)
+			rcu_defer(group_free, staged->old);
+		if (staged->made && observer.changed)
+			observer.changed(observer.context, bridge, staged->made);
+		else if (!staged->made && staged->old && observer.removed)
+			observer.removed(observer.context, bridge, staged->id);
+	}
+}
+
+static int commit(struct bridge *bridge, struct group_stage *stage, struct error *error)
+{
+	struct forwarding *forwarding = bridge->forwarding;
+	struct group_table *old = forwarding->groups, *table;
+	struct removal removal = { .bridge = bridge, .stage = stage };
+	int status = compile(stage, error);
+
+	if (status)
+		return status;
+	table = make_table(stage);
+	if (!table) {
+		for (uint32_t i = 0; i < stage->n; i++)
+			group_free(stage->groups[i].made);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	refresh_table(forwarding, table);
+	bridge_make_lines_live(bridge, lines_of(table));
+	if (stage->deletes)
+		each_flow(bridge, is_gone, &removal, remove_flow);
+	rcu_publish(&forwarding->groups, table);
+	rcu_defer(free, old);
+	retire(bridge, stage);
+	workers_synchronize();
+	rcu_reclaim();
+	return 0;
+}
+
+int group_mod_apply(struct bridge *bridge, struct group_mod *mods, unsigned int n,
+		    struct error *error)
+{
+	struct group_stage stage;
+	int status = group_stage_begin(&stage, bridge, error);
+
+	for (unsigned int i = 0; i < n && !status; i++)
+		status = group_stage_apply(&stage, &mods[i], i + 1, error);
+	if (!status)
+		status = group_stage_check(&stage, error);
+	if (!status)
+		status = commit(bridge, &stage, error);
+	group_stage_end(&stage);
+	return status;
+}
+
+void bridge_groups_destroy(struct bridge *bridge)
+{
+	struct group_table *table = bridge->forwarding->groups;
+
+	for (uint32_t i = 0; table && i < table->n; i++)
+		group_free(table->all[i]);
+	free(table);
+	bridge->forwarding->groups = NULL;
+}

@@ -20,7 +20,7 @@
 #define WRITES_64 WRITES_16 WRITES_16 WRITES_16 WRITES_16
 
 struct scenario {
-	const char *flows[MAX_FLOWS];
+	const char *flows[MAX_FLOWS]; // and groups, behind them
 	unsigned int n_outputs;
 	enum drop_reason drop;
 	uint8_t ttl; // of the packet: an IPv4 UDP datagram without a checksum, from port 1
@@ -158,6 +158,47 @@ static const struct scenario scenarios[] = {
 	  1,
 	  NO_DROP,
 	  64 },
+	// Groups: what a bucket did, or what ended it, is over behind it.
+	{ { "actions=set_field:5->reg0,push:reg0,group:1,pop:reg1,resubmit(,2)",
+	    "table=1,actions=pop:reg1,push:in_port,push:in_port,output:2",
+	    "table=2,reg1=5,actions=output:3",
+	    "group_id=1,type=all,bucket=resubmit(,1),bucket=resubmit(,1)" },
+	  3,
+	  NO_DROP,
+	  64 },
+	{ { "actions=group:1,output:3", "table=1,actions=output:2,exit,output:2",
+	    "group_id=1,type=all,bucket=resubmit(,1),bucket=resubmit(,1)" },
+	  3,
+	  NO_DROP,
+	  64 },
+	{ { "actions=clone(group:1),output:3", "table=1,actions=pop:reg0",
+	    "group_id=1,type=all,bucket=output:2,bucket=resubmit(,1)" },
+	  2,
+	  DROP_STACK,
+	  64 },
+	{ { "ip,actions=clone(group:1),output:3",
+	    "table=1,actions=push_mpls:0x8847,push_mpls:0x8847,output:2",
+	    "group_id=1,type=all,bucket=output:2,bucket=push_mpls:0x8847,group:2",
+	    "group_id=2,type=indirect,bucket=push_mpls:0x8847,resubmit(,1)" },
+	  2,
+	  DROP_MPLS_LABELS,
+	  64 },
+	{ { "ip,actions=group:1,output:3",
+	    "group_id=1,type=all,bucket=dec_ttl,output:2,bucket=output:2" },
+	  2,
+	  DROP_TTL,
+	  1 },
+	{ { "actions=write_actions(group:1,output:3,resubmit(,1)),goto_table:1",
+	    "table=1,actions=clone(pop_queue)",
+	    "group_id=1,type=indirect,bucket=output:2,resubmit(,1)" },
+	  2,
+	  NO_DROP,
+	  64 },
+	{ { "actions=group:1,output:3",
+	    "group_id=1,type=indirect,bucket=" WRITES_64 "mod_vlan_vid:5,output:2" },
+	  1,
+	  DROP_ACTION_SET,
+	  64 },
 };
 
 static void make_datagram(struct ref_packet *packet, uint8_t ttl)
@@ -175,6 +216,11 @@ static void make_datagram(struct ref_packet *packet, uint8_t ttl)
 	ref_put16(packet->bytes + 24, 0xffff - (sum % 0xffff));
 }
 
+static bool is_flow(const char *text)
+{
+	return text && strncmp(text, "group_id=", 9);
+}
+
 static void run_scenario(struct rig *rig, const struct scenario *scenario)
 {
 	struct random random = { random_seed() };
@@ -182,13 +228,21 @@ static void run_scenario(struct rig *rig, const struct scenario *scenario)
 	struct ref_packet packet;
 	struct error error = { 0 };
 	struct rig_stats after;
+	unsigned int n_flows = 0, n_groups = 0;
 	const char *problem;
 
 	rig_clear(rig);
-	for (unsigned int i = 0; i < MAX_FLOWS && scenario->flows[i]; i++)
-		if (rig_add_flow(rig, scenario->flows[i], &error) < 0)
-			fail_msg("%s: column %d: %s", scenario->flows[i], error.column,
+	while (n_flows < MAX_FLOWS && is_flow(scenario->flows[n_flows])) {
+		if (rig_add_flow(rig, scenario->flows[n_flows], &error) < 0)
+			fail_msg("%s: column %d: %s", scenario->flows[n_flows], error.column,
 				 error.message);
+		n_flows++;
+	}
+	while (n_flows + n_groups < MAX_FLOWS && scenario->flows[n_flows + n_groups])
+		n_groups++;
+	if (rig_set_groups(rig, scenario->flows + n_flows, n_groups, &error))
+		fail_msg("%s: column %d: %s", scenario->flows[n_flows], error.column,
+			 error.message);
 	make_datagram(&packet, scenario->ttl);
 	problem = rig_send(rig, 1, &packet, 1, &random);
 	if (problem)

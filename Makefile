@@ -65,7 +65,8 @@ LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE_FLAGS) $(LDFLAG
 HOT_LEVELS := x86-64-v2 x86-64-v3 x86-64-v4
 HOT_SOURCES := $(wildcard flowtable/classifier/*_lookup.c) flowtable/table_lookup.c \
 	l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
-	datapath/pipeline.c datapath/actions.c datapath/learn_run.c datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c
+	datapath/pipeline.c datapath/actions.c $(wildcard datapath/actions_*.c) datapath/learn_run.c \
+	datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c
 HOT_SOURCES += datapath/group_run.c
 HOT_SOURCES := $(wildcard $(HOT_SOURCES))
 

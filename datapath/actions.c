@@ -1,10 +1,12 @@
-#include "datapath/forward.h"
+#include "datapath/actions.h"
 #include "datapath/parse.h"
 #include "datapath/write_back.h"
 
 #include <string.h>
 
 #define TPID_VLAN RTE_BE16(0x8100)
+#define TCP_FIN 0x001
+#define TCP_RST 0x004
 #define PRESENT RTE_BE16(KEY_VLAN_PRESENT)
 
 // --- VLAN tags: changes of structure happen on the bytes, the key is read anew ---
@@ -90,10 +92,18 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 	for_each_packet(i, packets)
 	{
 		const struct packet_layout *layout = &vector->layout[i];
+		const rte_be16_t type =
+			((const struct key_core *)vector->lines[KEY_LINE_CORE][i])->eth_type;
+		const bool ipv4 = type == RTE_BE16(0x0800), ipv6 = type == RTE_BE16(0x86dd);
 		bool has;
 
-		if (dirty & (DIRTY_IPV4 | DIRTY_IPV6 | DIRTY_IP | DIRTY_ARP))
-			has = layout->l3;
+		if (dirty & (DIRTY_IPV4 | DIRTY_IPV6 | DIRTY_IP))
+			has = layout->l3 &&
+			      ((ipv4 && !(dirty & DIRTY_IPV6)) || (ipv6 && !(dirty & DIRTY_IPV4)));
+		else if (dirty & DIRTY_ARP)
+			has = layout->l3 && (type == RTE_BE16(0x0806) || type == RTE_BE16(0x8035));
+		else if (dirty & DIRTY_MPLS)
+			has = layout->n_mpls;
 		else
 			has = dirty & DIRTY_ND ? layout->nd : layout->l4;
 		having |= (uint64_t)has << i;
@@ -127,37 +137,37 @@ static void run_set(struct forward *forward, const struct op_set *op, uint64_t p
 		for_each_packet(i, packets) vlan_written(forward, (unsigned int)i, old[i]);
 }
 
-// The first byte of a field's container in a packet's lines. No container crosses a line.
-static uint8_t *container(struct vector *vector, unsigned int packet, const struct field *field)
+// A full write of in_port by its 16-bit name: reserved ports keep their meaning.
+static bool is_whole_port(const struct subfield *to)
 {
-	return (uint8_t *)vector->lines[field->offset / KEY_LINE_SIZE][packet] +
-	       field->offset % KEY_LINE_SIZE;
+	return to->field->format == FORMAT_PORT16 && !to->offset && to->n_bits == 16;
 }
 
-// One bit of a big-endian container, counted from its least significant.
-static inline bool bit_get(const uint8_t *bytes, unsigned int size, unsigned int bit)
+// The 16-bit numbers of reserved ports mean what the 32-bit ones do.
+static uint32_t port_of(uint64_t number)
 {
-	return bytes[size - 1 - bit / 8] >> bit % 8 & 1;
+	return (uint32_t)number | (number >= 0xff00 && number <= 0xffff ? 0xffff0000u : 0);
 }
 
-static inline void bit_put(uint8_t *bytes, unsigned int size, unsigned int bit, bool value)
+void actions_write(struct forward *forward, unsigned int packet, const struct subfield *to,
+		   const struct bits *value)
 {
-	uint8_t *byte = &bytes[size - 1 - bit / 8];
+	const uint16_t dirty = to->field->dirty;
+	struct vector *vector = forward->vector;
+	struct key_core *core = vector_core(vector, packet);
+	const rte_be16_t old = core->vlan_tci0;
 
-	*byte = (uint8_t)((*byte & ~(1u << bit % 8)) | (unsigned int)value << bit % 8);
-}
-
-static uint64_t subfield_read(struct vector *vector, unsigned int packet,
-			      const struct subfield *subfield)
-{
-	const struct field *field = subfield->field;
-	const uint8_t *bytes = container(vector, packet, field);
-	const unsigned int first = field->shift + subfield->offset;
-	uint64_t value = 0;
-
-	for (unsigned int bit = subfield->n_bits; bit-- > 0;)
-		value = value << 1 | bit_get(bytes, field->size, first + bit);
-	return value;
+	if (!having_header(vector, dirty, 1ULL << packet))
+		return;
+	if (is_whole_port(to)) {
+		core->in_port = rte_cpu_to_be_32(port_of(
+			(uint64_t)value->bytes[BITS_SIZE - 2] << 8 | value->bytes[BITS_SIZE - 1]));
+		return;
+	}
+	subfield_put(vector, packet, to, value);
+	vector->dirty[packet] |= dirty;
+	if (unlikely(dirty & DIRTY_VLAN))
+		vlan_written(forward, packet, old);
 }
 
 static void run_move(struct forward *forward, const struct op_move *op, uint64_t packets)
@@ -167,7 +177,8 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	const unsigned int to_bit = to->shift + op->destination.offset;
 	const unsigned int n_bits = op->source.n_bits;
 	// Whole bytes on both sides, the usual case, go without looking at bits.
-	const bool whole = !(from_bit % 8 || to_bit % 8 || n_bits % 8);
+	const bool whole = !(from_bit % 8 || to_bit % 8 || n_bits % 8 || to->dirty & DIRTY_VLAN ||
+			     is_whole_port(&op->destination));
 	struct vector *vector = forward->vector;
 
 	packets = having_header(vector, to->dirty, packets);
@@ -175,21 +186,23 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	{
 		const uint8_t *source = container(vector, (unsigned int)i, from);
 		uint8_t *destination = container(vector, (unsigned int)i, to);
-		const rte_be16_t old = vector_core(vector, (unsigned int)i)->vlan_tci0;
-		uint8_t copy[FIELD_VALUE_SIZE];
+		struct bits bits;
 
-		memcpy(copy, source, from->size); // the two may overlap
-		if (whole)
-			memcpy(destination + to->size - (to_bit + n_bits) / 8,
-			       copy + from->size - (from_bit + n_bits) / 8, n_bits / 8);
-		else
-			for (unsigned int bit = 0; bit < n_bits; bit++)
-				bit_put(destination, to->size, to_bit + bit,
-					bit_get(copy, from->size, from_bit + bit));
-		vector->dirty[i] |= to->dirty;
-		if (unlikely(to->dirty & DIRTY_VLAN))
-			vlan_written(forward, (unsigned int)i, old);
+		if (whole) { // the two may overlap
+			memmove(destination + to->size - (to_bit + n_bits) / 8,
+				source + from->size - (from_bit + n_bits) / 8, n_bits / 8);
+			vector->dirty[i] |= to->dirty;
+			continue;
+		}
+		subfield_get(vector, (unsigned int)i, &op->source, &bits);
+		actions_write(forward, (unsigned int)i, &op->destination, &bits);
 	}
+}
+
+void actions_expired(struct forward *forward, unsigned int packet)
+{
+	output_drop(forward, packet, DROP_TTL);
+	forward->stopped |= 1ULL << packet;
 }
 
 static void run_dec_ttl(struct forward *forward, uint64_t packets)
@@ -204,12 +217,33 @@ static void run_dec_ttl(struct forward *forward, uint64_t packets)
 		    (core->eth_type != RTE_BE16(0x0800) && core->eth_type != RTE_BE16(0x86dd)))
 			continue;
 		if (unlikely(core->ip_ttl <= 1)) {
-			output_drop(forward, (unsigned int)i, DROP_TTL);
-			forward_finish(forward, (unsigned int)i);
+			actions_expired(forward, (unsigned int)i);
 			continue;
 		}
 		core->ip_ttl--;
 		vector->dirty[i] |= DIRTY_IP;
+	}
+}
+
+static void run_queue(struct forward *forward, uint32_t queue, uint64_t packets)
+{
+	for_each_packet(i, packets) vector_tunnel(forward->vector, (unsigned int)i)->skb_priority =
+		rte_cpu_to_be_32(queue);
+}
+
+static void run_check_larger(struct forward *forward, const struct op_check_larger *op,
+			     uint64_t packets)
+{
+	struct vector *vector = forward->vector;
+
+	for_each_packet(i, packets)
+	{
+		// Tags do not count.
+		const uint32_t size =
+			rte_pktmbuf_pkt_len(vector->packets[i]) - 4u * vector->layout[i].n_vlans;
+		const struct bits bit = bits_of(size > op->length);
+
+		actions_write(forward, (unsigned int)i, &op->destination, &bit);
 	}
 }
 
@@ -240,13 +274,10 @@ static void run_learn(struct forward *forward, const struct op_learn *op, uint64
 
 // --- Jumps ---
 
-// Run another table now, and come back. The packets appear to come from op->in_port meanwhile.
+// Run another table now, and come back. The first lookup sees the packets come from op->in_port.
 static void run_resubmit(struct forward *forward, const struct op_resubmit *op, uint8_t table_id,
 			 uint64_t packets, unsigned int depth)
 {
-	struct vector *vector = forward->vector;
-	rte_be32_t saved[VECTOR_SIZE];
-
 	if (unlikely(depth >= RESUBMIT_MAX_DEPTH)) {
 		for_each_packet(i, packets)
 		{
@@ -255,83 +286,17 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 		}
 		return;
 	}
-	if (op->in_port == OFPP_IN_PORT) {
+	if (op->in_port == OFPP_IN_PORT)
 		pipeline_run(forward, table_id, packets, depth + 1);
-		return;
-	}
-	for_each_packet(i, packets)
-	{
-		struct key_core *core = vector_core(vector, (unsigned int)i);
-
-		saved[i] = core->in_port;
-		core->in_port = rte_cpu_to_be_32(op->in_port);
-	}
-	pipeline_run(forward, table_id, packets, depth + 1);
-	for_each_packet(i, packets) vector_core(vector, (unsigned int)i)->in_port = saved[i];
-}
-
-// --- Action sets ---
-
-static void add_to_set(struct action_set *set, const struct op *op)
-{
-	switch (op->code) {
-	case OP_POP_VLAN:
-		set->pop_vlan = op;
-		break;
-	case OP_PUSH_VLAN:
-		set->push_vlan = op;
-		break;
-	case OP_DEC_TTL:
-		set->dec_ttl = op;
-		break;
-	case OP_OUTPUT:
-	case OP_OUTPUT_REG:
-	case OP_CONTROLLER:
-	case OP_RESUBMIT:
-		set->output = op;
-		break;
-	case OP_GROUP:
-		set->group = op;
-		break;
-	default:
-		// One write for each field: a later one replaces an earlier one of the same.
-		for (uint32_t i = 0; i < set->n_fields; i++)
-			if (set->fields[i]->code == op->code &&
-			    (op->code != OP_SET || ((const struct op_set *)set->fields[i])->field ==
-							   ((const struct op_set *)op)->field)) {
-				memmove(&set->fields[i], &set->fields[i + 1],
-					(--set->n_fields - i) * sizeof(*set->fields));
-				break;
-			}
-		if (set->n_fields < ACTION_SET_MAX_FIELDS)
-			set->fields[set->n_fields++] = op;
-		break;
-	}
-}
-
-static void run_write_actions(struct forward *forward, const struct op_write_actions *write,
-			      uint64_t packets)
-{
-	const uint8_t *const end = (const uint8_t *)write->ops + write->length;
-
-	for_each_packet(i, packets)
-	{
-		struct action_set *set = &forward->vector->action_sets[i];
-
-		if (!(forward->vector->has_action_set & 1ULL << i))
-			memset(set, 0, offsetof(struct action_set, fields));
-		forward->vector->has_action_set |= 1ULL << i;
-		for (const uint8_t *at = (const uint8_t *)write->ops; at < end;
-		     at += ((const struct op *)at)->size)
-			add_to_set(set, (const struct op *)at);
-	}
+	else
+		pipeline_run_from(forward, table_id, packets, depth + 1, op->in_port);
 }
 
 // --- The loop ---
 
 // One op for all `packets`. Returns false if it ends the program for them.
-static bool run_op(struct forward *forward, const struct op *op, uint8_t table_id, uint64_t packets,
-		   unsigned int depth, bool last, struct pipeline_next *next)
+bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_id,
+		    uint64_t packets, unsigned int depth, bool last, struct pipeline_next *next)
 {
 	struct vector *vector = forward->vector;
 
@@ -351,7 +316,7 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 
 		for_each_packet(i, packets)
 			output_to(forward, (unsigned int)i,
-				  (uint32_t)subfield_read(vector, (unsigned int)i, &output->source),
+				  port_of(subfield_read(vector, (unsigned int)i, &output->source)),
 				  output->max_len);
 		break;
 	}
@@ -371,7 +336,7 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 	}
 	case OP_GROUP:
 		group_run(forward, ((const struct op_group *)op)->group_id, table_id, packets,
-			  depth, last && !depth && !(vector->has_action_set & packets));
+			  depth, last && next && !depth && !(vector->has_action_set & packets));
 		break;
 	case OP_GOTO_TABLE:
 		pipeline_next_add(next, ((const struct op_goto_table *)op)->table_id, packets);
@@ -397,13 +362,13 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 		run_dec_ttl(forward, packets);
 		break;
 	case OP_WRITE_ACTIONS:
-		run_write_actions(forward, (const struct op_write_actions *)op, packets);
+		actions_write_set(forward, (const struct op_nested *)op, packets);
 		break;
 	case OP_CLEAR_ACTIONS:
 		vector->has_action_set &= ~packets;
 		break;
 	case OP_EXIT:
-		forward->finished |= packets;
+		forward->exited |= packets;
 		return false;
 	case OP_LEARN:
 		run_learn(forward, (const struct op_learn *)op, packets, depth);
@@ -411,65 +376,73 @@ static bool run_op(struct forward *forward, const struct op *op, uint8_t table_i
 	case OP_FIN_TIMEOUT:
 		fin_timeout_run(forward, (const struct op_fin_timeout *)op, packets);
 		break;
+	case OP_CLONE:
+		actions_clone(forward, (const struct op_nested *)op, table_id, packets, depth);
+		break;
+	case OP_PUSH:
+		actions_push(forward, &((const struct op_stack *)op)->subfield, packets);
+		break;
+	case OP_POP:
+		actions_pop(forward, &((const struct op_stack *)op)->subfield, packets);
+		break;
+	case OP_ENQUEUE: {
+		const struct op_enqueue *enqueue = (const struct op_enqueue *)op;
+
+		run_queue(forward, enqueue->queue, packets);
+		for_each_packet(i, packets)
+			output_to(forward, (unsigned int)i, enqueue->port, MAX_LEN_ALL);
+		run_queue(forward, 0, packets);
+		break;
+	}
+	case OP_SET_QUEUE:
+		run_queue(forward, ((const struct op_number *)op)->number, packets);
+		break;
+	case OP_POP_QUEUE:
+		run_queue(forward, 0, packets);
+		break;
+	case OP_CHECK_LARGER:
+		run_check_larger(forward, (const struct op_check_larger *)op, packets);
+		break;
+	case OP_MULTIPATH:
+		actions_multipath(forward, (const struct op_multipath *)op, packets);
+		break;
+	case OP_BUNDLE:
+		actions_bundle(forward, (const struct op_bundle *)op, packets);
+		break;
+	case OP_PUSH_MPLS:
+	case OP_POP_MPLS:
+	case OP_DEC_MPLS_TTL:
+		actions_mpls(forward, op, packets);
+		break;
 	case OP_NOTE:
+	case OP_SAMPLE: // nothing listens
+	case OP_DELETE_FIELD: // no packet carries options yet
 		break;
 	}
 	return true;
 }
 
-void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
-		 uint64_t packets, unsigned int depth, struct pipeline_next *next)
+void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, uint8_t table_id,
+		      uint64_t packets, unsigned int depth, struct pipeline_next *next)
 {
-	const uint8_t *const end = program->ops + program->size;
+	const uint8_t *const end = at + size;
+	const uint64_t all = packets;
 
-	for (const uint8_t *at = program->ops; at < end;) {
+	while (at < end) {
 		const struct op *op = (const struct op *)at;
 
 		at += op->size;
-		if (!run_op(forward, op, table_id, packets, depth, at >= end, next))
+		if (!actions_run_op(forward, op, table_id, packets, depth, at >= end, next))
 			break;
-		packets &= ~forward->finished;
+		packets &= ~(forward->finished | forward->exited | forward->stopped);
 		if (unlikely(!packets))
 			break;
 	}
+	forward->stopped &= ~all;
 }
 
-// OpenFlow 1.3.5 section 5.10: the order is the specification's, not the writer's.
-static void run_action_set(struct forward *forward, const struct action_set *set, uint8_t table_id,
-			   uint64_t packets, unsigned int depth)
+void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
+		 uint64_t packets, unsigned int depth, struct pipeline_next *next)
 {
-	const struct op *ordered[4 + ACTION_SET_MAX_FIELDS];
-	unsigned int n = 0;
-
-	ordered[n++] = set->pop_vlan;
-	ordered[n++] = set->push_vlan;
-	ordered[n++] = set->dec_ttl;
-	for (uint32_t f = 0; f < set->n_fields; f++)
-		ordered[n++] = set->fields[f];
-	ordered[n++] = set->group ? set->group : set->output;
-	for (unsigned int o = 0; o < n && packets; o++) {
-		if (ordered[o])
-			run_op(forward, ordered[o], table_id, packets, depth, false, NULL);
-		packets &= ~forward->finished;
-	}
-}
-
-void actions_run_sets(struct forward *forward, uint64_t packets)
-{
-	struct vector *vector = forward->vector;
-
-	packets &= vector->has_action_set;
-	for_each_packet(i, packets)
-		run_action_set(forward, &vector->action_sets[i], 0, 1ULL << i, 0);
-}
-
-void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
-			uint64_t packets, unsigned int depth)
-{
-	struct action_set set;
-
-	memset(&set, 0, offsetof(struct action_set, fields));
-	program_for_each_op (op, program)
-		add_to_set(&set, op);
-	run_action_set(forward, &set, table_id, packets, depth);
+	actions_run_list(forward, program->ops, program->size, table_id, packets, depth, next);
 }

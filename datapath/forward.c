@@ -61,6 +61,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	vector->delivered = 0;
 	memset(vector->dirty, 0, sizeof(vector->dirty));
 	memset(vector->n_lookups, 0, sizeof(vector->n_lookups));
+	memset(vector->stacks, 0, sizeof(vector->stacks));
 	memset(vector->pending, 0, sizeof(*vector->pending) * n);
 	memset(vector->reason, DROP_ACTION, sizeof(vector->reason));
 	for (unsigned int i = 0; i < n; i++) {
@@ -85,7 +86,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	} else if (likely(good)) {
 		pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
-			actions_run_sets(&forward, good & ~forward.finished);
+			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}
 	output_finish(&forward, all);
 }

@@ -12,9 +12,10 @@ struct forward {
 	struct forwarding_port *in_port; // where all packets of the vector came from
 	struct vector *vector;
 	unsigned int hops; // patch ports that the packets have passed
-	uint64_t finished; // packets that no further action may touch (exit, drop)
-	uint64_t
-		exhausted; // of these, packets whose budget is used up: also after a group's bucket
+	uint64_t finished; // packets that no further action may touch (dropped on the way)
+	uint64_t exhausted; // of these, packets whose budget is used up: also behind a bucket
+	uint64_t exited; // their lists of actions are over (exit), their action set is not
+	uint64_t stopped; // the list of actions under way is over for them, outer ones go on
 	uint32_t n_lookups; // of the whole vector
 	struct trace *trace;
 };
@@ -26,6 +27,9 @@ bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *ke
 
 // pipeline.c: run `packets` through tables, from `table_id` on.
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth);
+// The same, but the first lookup, and nothing else, sees another in_port.
+void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
+		       unsigned int depth, uint32_t in_port);
 
 // Count a lookup, or the execution of a bucket, for each packet. Returns those that may go on.
 uint64_t pipeline_charge(struct forward *forward, uint64_t packets);
@@ -44,10 +48,11 @@ void pipeline_next_add(struct pipeline_next *next, uint8_t table_id, uint64_t pa
 // are added to `next`.
 void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
 		 uint64_t packets, unsigned int depth, struct pipeline_next *next);
-// Carry out what write_actions left behind for each packet.
-void actions_run_sets(struct forward *forward, uint64_t packets);
+// actions_set.c: carry out what write_actions left behind for each packet.
+void actions_run_sets(struct forward *forward, uint64_t packets, unsigned int depth);
 
-// Run the ops of a bucket as an action set of its own.
+// Run the ops of a bucket as an action set of its own. What ends its lists of actions ends nothing
+// else.
 void actions_run_bucket(struct forward *forward, const struct program *program, uint8_t table_id,
 			uint64_t packets, unsigned int depth);
 
@@ -63,8 +68,6 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 // Make a packet's bytes safe to change: earlier outputs get what they were promised. False if
 // there is no memory for it; the packet is finished then.
 bool output_make_writable(struct forward *forward, unsigned int packet);
-// Carry out what was decided for the packet so far: its buffer is about to be exchanged.
-void output_settle(struct forward *forward, unsigned int packet);
 // All packets of the vector are done: send or drop each.
 void output_finish(struct forward *forward, uint64_t packets);
 // Send an altered copy of a packet, made by the caller, to one port; takes `copy`.
@@ -72,6 +75,8 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 		 struct rte_mbuf *copy);
 // Bring the packet's bytes up to date with its key. False as for output_make_writable().
 bool output_commit(struct forward *forward, unsigned int packet);
+// Carry out the output decided before, while the packet itself goes on.
+void output_pending(struct forward *forward, unsigned int packet);
 // Send what is queued for all ports.
 void output_flush(struct worker *worker);
 

@@ -17,6 +17,7 @@ struct saved {
 	uint64_t lines[KEY_LINES][KEY_LINE_WORDS];
 	struct rte_mbuf *packet; // with a reference: whoever changes it makes a copy
 	struct packet_layout layout;
+	struct stack_mark stack;
 };
 
 // The packet's bytes are brought up to date first, so that not every bucket does it in a copy.
@@ -28,6 +29,8 @@ static bool save(struct forward *forward, unsigned int packet, struct saved *sav
 		return false;
 	saved->packet = vector->packets[packet];
 	saved->layout = vector->layout[packet];
+	saved->stack = vector->stacks[packet];
+	vector->stacks[packet].floor = saved->stack.n_used;
 	for (unsigned int line = 0; line < KEY_LINES; line++)
 		if (vector->live_lines & 1u << line)
 			memcpy(saved->lines[line], vector->lines[line][packet], KEY_LINE_SIZE);
@@ -41,10 +44,11 @@ static void restore(struct forward *forward, unsigned int packet, const struct s
 
 	// An output of the same bytes may wait on; one of a copy leaves as it is now.
 	if (vector->packets[packet] != saved->packet)
-		output_settle(forward, packet);
+		output_pending(forward, packet);
 	rte_pktmbuf_free(vector->packets[packet]);
 	vector->packets[packet] = saved->packet;
 	vector->layout[packet] = saved->layout;
+	vector->stacks[packet] = saved->stack;
 	vector->dirty[packet] = 0;
 	for (unsigned int line = 0; line < KEY_LINES; line++)
 		if (vector->live_lines & 1u << line)

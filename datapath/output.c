@@ -155,8 +155,7 @@ static void refuse(struct forward *forward, unsigned int packet, struct forwardi
 		forward->trace->drop(forward->trace->context, port, reason);
 }
 
-// Carry out the output decided before, while the packet itself goes on.
-static void send_pending(struct forward *forward, unsigned int packet)
+void output_pending(struct forward *forward, unsigned int packet)
 {
 	struct vector *vector = forward->vector;
 	struct forwarding_port *port = vector->pending[packet];
@@ -179,11 +178,6 @@ static void send_pending(struct forward *forward, unsigned int packet)
 	send(forward, port, mbuf);
 }
 
-void output_settle(struct forward *forward, unsigned int packet)
-{
-	send_pending(forward, packet);
-}
-
 static bool is_shared(struct rte_mbuf *packet)
 {
 	for (; packet; packet = packet->next)
@@ -197,7 +191,7 @@ bool output_make_writable(struct forward *forward, unsigned int packet)
 	struct vector *vector = forward->vector;
 	struct rte_mbuf *copy;
 
-	send_pending(forward, packet);
+	output_pending(forward, packet);
 	if (likely(!is_shared(vector->packets[packet])))
 		return true;
 	copy = packet_copy(vector->packets[packet]);
@@ -232,7 +226,7 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 		refuse(forward, packet, port, reason);
 		return;
 	}
-	send_pending(forward, packet);
+	output_pending(forward, packet);
 	vector->pending[packet] = port;
 }
 
@@ -241,7 +235,7 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 {
 	enum drop_reason reason;
 
-	send_pending(forward, packet);
+	output_pending(forward, packet);
 	if (unlikely(!port_accepts(port, copy, &reason))) {
 		refuse(forward, packet, port, reason);
 		rte_pktmbuf_free(copy);

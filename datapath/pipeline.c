@@ -84,13 +84,26 @@ static uint64_t same_flow(const struct flow *const *results, uint64_t packets,
 	return same;
 }
 
+static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_port)
+{
+	for_each_packet(i, packets) vector_core(vector, (unsigned int)i)->in_port =
+		rte_cpu_to_be_32(in_port);
+}
+
+// in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
-		      unsigned int depth, struct pipeline_next *next)
+		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
 {
 	const struct flow *results[VECTOR_SIZE];
+	rte_be32_t saved[VECTOR_SIZE];
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
 	uint64_t hit = 0;
 
+	if (unlikely(in_port != OFPP_IN_PORT)) {
+		for_each_packet(i, packets) saved[i] =
+			vector_core(forward->vector, (unsigned int)i)->in_port;
+		set_in_port(forward->vector, packets, in_port);
+	}
 	if (likely(table)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
 		for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
@@ -99,6 +112,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	}
 	if (unlikely(forward->trace))
 		trace_lookup(forward, table_id, packets, results, depth);
+	if (unlikely(in_port != OFPP_IN_PORT))
+		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
+			saved[i];
 	for_each_packet(i, packets & ~hit) forward->vector->reason[i] = DROP_NO_MATCH;
 	while (hit) {
 		const struct flow *flow = results[__builtin_ctzll(hit)];
@@ -112,7 +128,8 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	}
 }
 
-void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth)
+void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
+		       unsigned int depth, uint32_t in_port)
 {
 	struct pipeline_next next;
 
@@ -122,6 +139,12 @@ void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, u
 		table_id = next_take(&next, &packets);
 		packets = pipeline_charge(forward, packets);
 		if (likely(packets))
-			run_table(forward, table_id, packets, depth, &next);
+			run_table(forward, table_id, packets, depth, &next, in_port);
+		in_port = OFPP_IN_PORT;
 	}
+}
+
+void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth)
+{
+	pipeline_run_from(forward, table_id, packets, depth, OFPP_IN_PORT);
 }

@@ -29,16 +29,35 @@ struct packet_layout {
 
 struct op;
 
-// The OpenFlow action set of one packet (OpenFlow 1.3.5 section 5.10): at most one op of a kind.
+// The OpenFlow action set of one packet (OpenFlow 1.3.5 section 5.10), in the order in which it
+// runs: at most one op of a kind, but any number of writes, which come between SET_PLACE_WRITES and
+// what follows it.
+enum set_place {
+	SET_PLACE_POP_VLAN,
+	SET_PLACE_POP_MPLS,
+	SET_PLACE_PUSH_MPLS,
+	SET_PLACE_PUSH_VLAN,
+	SET_PLACE_DEC_TTL,
+	SET_PLACE_DEC_MPLS_TTL,
+	SET_PLACE_WRITES,
+	SET_PLACE_QUEUE,
+	SET_PLACE_GROUP, // the first of these that is there runs, the others do not
+	SET_PLACE_OUTPUT,
+	SET_PLACE_RESUBMIT,
+	SET_PLACES
+};
 #define ACTION_SET_MAX_FIELDS 64
 struct action_set {
-	const struct op *pop_vlan;
-	const struct op *push_vlan;
-	const struct op *dec_ttl;
-	const struct op *output;
-	const struct op *group; // goes before an output
+	const struct op *places[SET_PLACES];
 	uint32_t n_fields;
 	const struct op *fields[ACTION_SET_MAX_FIELDS];
+};
+
+// Where the stack of push and pop stands (stack.h). Entries count from 1; 0: none.
+struct stack_mark {
+	uint16_t top;
+	uint16_t n_used; // entries above are free
+	uint16_t floor; // entries up to here belong to clones around
 };
 
 struct vector {
@@ -58,6 +77,7 @@ struct vector {
 	uint64_t delivered;
 	uint64_t has_action_set;
 	struct action_set action_sets[VECTOR_SIZE];
+	struct stack_mark stacks[VECTOR_SIZE];
 	struct key_vector keys; // points at `lines`
 	uint16_t live_lines; // which lines are filled
 	uint16_t n;
@@ -76,6 +96,11 @@ static inline struct key_ipv6 *vector_ipv6(struct vector *vector, unsigned int p
 static inline struct key_rare *vector_rare(struct vector *vector, unsigned int packet)
 {
 	return (struct key_rare *)vector->lines[KEY_LINE_RARE][packet];
+}
+
+static inline struct key_tunnel *vector_tunnel(struct vector *vector, unsigned int packet)
+{
+	return (struct key_tunnel *)vector->lines[KEY_LINE_TUNNEL][packet];
 }
 
 static inline uint64_t vector_mask(unsigned int n)

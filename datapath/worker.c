@@ -5,6 +5,7 @@
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
 #include "datapath/learn.h"
+#include "datapath/stack.h"
 #include "datapath/worker_run.h"
 
 #include <errno.h>
@@ -46,13 +47,14 @@ struct worker *worker_create(unsigned int id)
 	// Pages of ports that do not exist are never touched.
 	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
+	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
 	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,
 				       RTE_ALIGN_CEIL((size_t)ring_size, RTE_CACHE_LINE_SIZE));
 	worker->learn = learn_queue_create();
 	worker->silent_queues = calloc(1, sizeof(*worker->silent_queues) +
 						  SLEEP_MAX_QUEUES * sizeof(struct poll_queue));
 	if (worker->wake_fd < 0 || !worker->silent_queues || !worker->counters || !worker->ports ||
-	    !worker->tx || !worker->events || !worker->learn) {
+	    !worker->tx || !worker->stacks || !worker->events || !worker->learn) {
 		worker_destroy(worker);
 		return NULL;
 	}
@@ -69,6 +71,7 @@ void worker_destroy(struct worker *worker)
 	counter_set_destroy(worker->counters);
 	free(worker->ports);
 	free(worker->tx);
+	free(worker->stacks);
 	free(worker->events);
 	learn_queue_destroy(worker->learn);
 	free(worker->poll_list);

@@ -69,6 +69,7 @@ struct patch_packet {
 
 struct trace;
 struct learn_queue;
+struct packet_stack;
 
 struct worker {
 	// Published by the main thread.
@@ -95,6 +96,7 @@ struct worker {
 	struct tx_batch *tx; // by vport index
 	uint16_t n_tx_active;
 	struct forwarding_port *tx_active[VPORT_MAX]; // ports whose batch is not empty
+	struct packet_stack *stacks; // of the vector's packets (stack.h)
 	uint32_t patch_head, patch_tail;
 	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];
 	struct vector vector;

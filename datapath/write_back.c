@@ -283,6 +283,8 @@ void write_back(struct vector *vector, unsigned int packet)
 	if (dirty & DIRTY_ARP &&
 	    (core->eth_type == RTE_BE16(0x0806) || core->eth_type == RTE_BE16(0x8035)))
 		write_arp(l3, core, rare);
+	if (dirty & DIRTY_MPLS && ipv6)
+		memcpy(l3, ipv6->mpls_lse, 4u * layout->n_mpls);
 	if (!l4)
 		return;
 	if (dirty & DIRTY_ND)

@@ -57,8 +57,21 @@ ACTION_PARSER(action_parse_pop_vlan);
 ACTION_PARSER(action_parse_vlan);
 ACTION_PARSER(action_parse_dec_ttl);
 ACTION_PARSER(action_parse_write_actions);
-ACTION_PARSER(action_parse_note);
+ACTION_PARSER(action_parse_clone);
+ACTION_PARSER(action_parse_stack);
+ACTION_PARSER(action_parse_enqueue);
+ACTION_PARSER(action_parse_set_queue);
+ACTION_PARSER(action_parse_pop_queue);
+ACTION_PARSER(action_parse_check_larger);
+ACTION_PARSER(action_parse_delete_field);
 ACTION_PARSER(action_parse_fin_timeout);
+ACTION_PARSER(action_parse_sample);
+ACTION_PARSER(action_parse_multipath);
+ACTION_PARSER(action_parse_bundle);
+ACTION_PARSER(action_parse_push_mpls);
+ACTION_PARSER(action_parse_pop_mpls);
+ACTION_PARSER(action_parse_dec_mpls_ttl);
+ACTION_PARSER(action_parse_note);
 ACTION_PARSER(action_parse_learn);
 ACTION_PARSER(action_parse_bare);
 
@@ -76,9 +89,19 @@ ACTION_FORMATTER(action_format_move);
 ACTION_FORMATTER(action_format_push_vlan);
 ACTION_FORMATTER(action_format_pop_vlan);
 ACTION_FORMATTER(action_format_vlan);
-ACTION_FORMATTER(action_format_write_actions);
-ACTION_FORMATTER(action_format_note);
+ACTION_FORMATTER(action_format_nested);
+ACTION_FORMATTER(action_format_dec_ttl);
+ACTION_FORMATTER(action_format_stack);
+ACTION_FORMATTER(action_format_enqueue);
+ACTION_FORMATTER(action_format_number);
+ACTION_FORMATTER(action_format_check_larger);
+ACTION_FORMATTER(action_format_delete_field);
 ACTION_FORMATTER(action_format_fin_timeout);
+ACTION_FORMATTER(action_format_sample);
+ACTION_FORMATTER(action_format_multipath);
+ACTION_FORMATTER(action_format_bundle);
+ACTION_FORMATTER(action_format_mpls);
+ACTION_FORMATTER(action_format_note);
 ACTION_FORMATTER(action_format_learn);
 ACTION_FORMATTER(action_format_bare);
 
@@ -105,6 +128,10 @@ int program_parse_for(struct parser *parser, struct span list, const struct matc
 
 // One "key=value" of a list in parentheses; the list is shortened. False at its end.
 bool action_next_pair(struct span *list, struct span *key, struct span *value);
+
+// A subfield that is read or, if `writes`, written: with all checks and the program's account of it.
+int action_parse_subfield(struct action_parser *parser, struct span text, bool writes,
+			  struct subfield *subfield);
 
 // The flow's match now has a tag, or has none.
 void action_set_vlan(struct action_parser *parser, bool present);

@@ -32,12 +32,12 @@ static int ops_each_group(const uint8_t *at, size_t size,
 
 	for (; at < end && !result; at += ((const struct op *)at)->size) {
 		const struct op *op = (const struct op *)at;
-		const struct op_write_actions *write = (const struct op_write_actions *)op;
+		const struct op_nested *nested = (const struct op_nested *)op;
 
 		if (op->code == OP_GROUP)
 			result = visit(context, ((const struct op_group *)op)->group_id);
-		else if (op->code == OP_WRITE_ACTIONS)
-			result = ops_each_group((const uint8_t *)write->ops, write->length, visit,
+		else if (op->code == OP_WRITE_ACTIONS || op->code == OP_CLONE)
+			result = ops_each_group((const uint8_t *)nested->ops, nested->length, visit,
 						context);
 	}
 	return result;

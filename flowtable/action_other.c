@@ -4,6 +4,9 @@
 #include "flowtable/flow_text.h"
 
 #include <errno.h>
+#include <string.h>
+
+#define MAX_IDS 64
 
 void action_set_vlan(struct action_parser *parser, bool present)
 {
@@ -120,47 +123,103 @@ ACTION_FORMATTER(action_format_vlan)
 	text_addf(text, "%s:%u", action_kinds[op->code].name, ((const struct op_vlan *)op)->value);
 }
 
+// The ids of dec_ttl(1,2) into `ids`; there may be none.
+static int parse_ids(struct action_parser *parser, struct span list, uint16_t *ids, unsigned int *n)
+{
+	while (list.length) {
+		struct span item;
+		uint64_t id;
+		int error;
+
+		span_split(list, ',', &item, &list);
+		error = parse_number(&parser->parser, span_trim(item), "a controller id", 0,
+				     UINT16_MAX, &id);
+		if (error)
+			return error;
+		if (*n == MAX_IDS)
+			return parser_error(&parser->parser, item.at,
+					    "dec_ttl takes up to %u controller ids", MAX_IDS);
+		ids[(*n)++] = (uint16_t)id;
+	}
+	return 0;
+}
+
 ACTION_PARSER(action_parse_dec_ttl)
 {
 	const struct field *ttl = &fields[FIELD_IP_TTL];
+	struct op_dec_ttl *dec;
+	uint16_t ids[MAX_IDS];
+	unsigned int n = 0;
+	int error = parse_ids(parser, argument, ids, &n);
 
-	if (argument.length)
-		return parser_error(&parser->parser, argument.at,
-				    "dec_ttl takes no controller ids here");
+	if (error)
+		return error;
 	if (parser->match && !match_has_prerequisite(parser->match, ttl))
 		return parser_error(&parser->parser, name.at,
 				    "dec_ttl needs %s in the flow's match: add %s",
 				    field_prerequisite_text(ttl->prerequisite),
 				    field_prerequisite_remedy(ttl->prerequisite));
-	program_add(&parser->builder, word->code, sizeof(struct op));
+	dec = program_add(&parser->builder, word->code, sizeof(*dec) + n * sizeof(*ids));
+	if (dec) {
+		dec->n_ids = (uint16_t)n;
+		memcpy(dec->ids, ids, n * sizeof(*ids));
+	}
 	program_reads(&parser->builder, ttl);
 	program_writes(&parser->builder, ttl);
 	return 0;
 }
 
+ACTION_FORMATTER(action_format_dec_ttl)
+{
+	const struct op_dec_ttl *dec = (const struct op_dec_ttl *)op;
+
+	(void)ports;
+	text_add(text, "dec_ttl");
+	for (unsigned int i = 0; i < dec->n_ids; i++)
+		text_addf(text, "%s%u", i ? "," : "(", dec->ids[i]);
+	if (dec->n_ids)
+		text_add(text, ")");
+}
+
 ACTION_PARSER(action_parse_write_actions)
 {
-	size_t start = program_begin_write_actions(&parser->builder);
+	size_t start = program_begin_nested(&parser->builder, word->code);
 	int error;
 
 	(void)name;
-	(void)word;
 	parser->depth++;
 	parser->in_action_set = true;
 	error = actions_parse(parser, argument);
 	parser->in_action_set = false;
 	parser->depth--;
-	program_end_write_actions(&parser->builder, start);
+	program_end_nested(&parser->builder, start);
 	return error;
 }
 
-ACTION_FORMATTER(action_format_write_actions)
+// What the nested actions do to the packet does not last.
+ACTION_PARSER(action_parse_clone)
 {
-	const struct op_write_actions *write = (const struct op_write_actions *)op;
+	size_t start = program_begin_nested(&parser->builder, word->code);
+	struct match saved = parser->scratch;
+	int error;
 
-	text_add(text, "write_actions(");
-	if (write->length)
-		actions_format((const uint8_t *)write->ops, write->length, ports, text);
+	(void)name;
+	parser->depth++;
+	error = actions_parse(parser, argument);
+	parser->depth--;
+	parser->scratch = saved;
+	program_end_nested(&parser->builder, start);
+	return error;
+}
+
+// write_actions and clone.
+ACTION_FORMATTER(action_format_nested)
+{
+	const struct op_nested *nested = (const struct op_nested *)op;
+
+	text_addf(text, "%s(", action_kinds[op->code].name);
+	if (nested->length)
+		actions_format((const uint8_t *)nested->ops, nested->length, ports, text);
 	else
 		text_add(text, "drop");
 	text_add(text, ")");

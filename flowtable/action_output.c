@@ -233,12 +233,16 @@ ACTION_PARSER(action_parse_controller)
 		} else if (span_is(key, "userdata")) {
 			error = parse_hex_bytes(parser, value, userdata, sizeof(userdata),
 						&n_userdata);
+		} else if (span_is(key, "meter_id")) {
+			error = parse_number(&parser->parser, value, "meter_id", 1, UINT32_MAX,
+					     &number);
+			head.meter_id = error ? 0 : (uint32_t)number;
 		} else if (span_is(key, "pause") && !value.length) {
 			head.flags |= CONTROLLER_PAUSE;
 		} else {
 			error = parser_error(&parser->parser, key.at,
-					     "controller takes max_len, id, reason, userdata and "
-					     "pause, not '%.*s'",
+					     "controller takes max_len, id, reason, userdata, "
+					     "pause and meter_id, not '%.*s'",
 					     SPAN_ARGS(key));
 		}
 	}
@@ -250,6 +254,7 @@ ACTION_PARSER(action_parse_controller)
 		controller->controller_id = head.controller_id;
 		controller->reason = head.reason;
 		controller->flags = head.flags;
+		controller->meter_id = head.meter_id;
 		controller->userdata_size = (uint16_t)n_userdata;
 		memcpy(controller->userdata, userdata, n_userdata);
 	}
@@ -262,7 +267,7 @@ ACTION_FORMATTER(action_format_controller)
 
 	(void)ports;
 	if (controller->reason == REASON_ACTION && !controller->controller_id &&
-	    !controller->flags && !controller->userdata_size) {
+	    !controller->flags && !controller->userdata_size && !controller->meter_id) {
 		text_addf(text, "CONTROLLER:%u", controller->max_len);
 		return;
 	}
@@ -280,6 +285,8 @@ ACTION_FORMATTER(action_format_controller)
 	}
 	if (controller->flags & CONTROLLER_PAUSE)
 		text_add(text, "pause,");
+	if (controller->meter_id != CONTROLLER_NO_METER)
+		text_addf(text, "meter_id=%u,", controller->meter_id);
 	text_chomp(text, ",");
 	text_add(text, ")");
 }
@@ -361,15 +368,17 @@ ACTION_FORMATTER(action_format_goto_table)
 
 ACTION_PARSER(action_parse_note)
 {
-	uint8_t bytes[BYTES_MAX];
+	uint8_t bytes[BYTES_MAX + 8] = { 0 };
 	size_t n;
 	struct op_note *note;
-	int error = parse_hex_bytes(parser, argument, bytes, sizeof(bytes), &n);
+	int error = parse_hex_bytes(parser, argument, bytes, BYTES_MAX, &n);
 
 	(void)name;
 	(void)word;
 	if (error)
 		return error;
+	// A note is padded to 6 bytes more than a multiple of 8 (ovs-actions(7)).
+	n = (n + 2 + 7) / 8 * 8 - 2;
 	note = program_add(&parser->builder, OP_NOTE, sizeof(*note) + n);
 	if (note) {
 		note->length = (uint16_t)n;

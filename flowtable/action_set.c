@@ -88,6 +88,27 @@ ACTION_PARSER(action_parse_set_field)
 	return 0;
 }
 
+int action_parse_subfield(struct action_parser *parser, struct span text, bool writes,
+			  struct subfield *subfield)
+{
+	bool satisfied;
+	int error = parse_subfield(&parser->parser, text, parser->match, subfield, &satisfied);
+
+	if (!error && writes)
+		error = check_writable(parser, text, subfield->field);
+	if (error)
+		return error;
+	if (writes && (vlan_is_missing(parser, subfield->field) ||
+		       (!satisfied && subfield->field->prerequisite == PREREQ_VLAN)))
+		return error_vlan_missing(parser, text);
+	if (!satisfied)
+		return parser_error_prerequisite(&parser->parser, text, IN_MATCH);
+	if (writes)
+		program_writes(&parser->builder, subfield->field);
+	program_reads(&parser->builder, subfield->field);
+	return 0;
+}
+
 ACTION_PARSER(action_parse_load)
 {
 	struct subfield destination;
@@ -244,6 +265,12 @@ static const char *mod_name(const struct field *field)
 		return "mod_nw_ecn";
 	case FIELD_IP_TTL:
 		return "mod_nw_ttl";
+	case FIELD_MPLS_LABEL:
+		return "set_mpls_label";
+	case FIELD_MPLS_TC:
+		return "set_mpls_tc";
+	case FIELD_MPLS_TTL:
+		return "set_mpls_ttl";
 	case FIELD_TCP_SRC:
 	case FIELD_UDP_SRC:
 	case FIELD_SCTP_SRC:
@@ -271,8 +298,10 @@ ACTION_FORMATTER(action_format_set)
 		format_load(set, &value, text);
 		break;
 	case SET_FORM_MOD:
-		text_addf(text, "%s:", mod_name(field));
+		text_addf(text, "%s%s", mod_name(field), field->dirty == DIRTY_MPLS ? "(" : ":");
 		field_format_value(field, &value, NULL, ports, text);
+		if (field->dirty == DIRTY_MPLS)
+			text_add(text, ")");
 		break;
 	case SET_FORM_WRITE_METADATA:
 		text_add(text, "write_metadata:");

@@ -155,18 +155,18 @@ void op_set_unpack(const struct op_set *set, struct field_value *value, struct f
 	field_get(&fields[set->field], &key_mask, mask);
 }
 
-size_t program_begin_write_actions(struct program_builder *builder)
+size_t program_begin_nested(struct program_builder *builder, enum op_code code)
 {
 	size_t start = builder->size;
 
-	program_add(builder, OP_WRITE_ACTIONS, sizeof(struct op_write_actions));
+	program_add(builder, code, sizeof(struct op_nested));
 	builder->depth++;
 	return start;
 }
 
-void program_end_write_actions(struct program_builder *builder, size_t start)
+void program_end_nested(struct program_builder *builder, size_t start)
 {
-	struct op_write_actions *write;
+	struct op_nested *nested;
 
 	builder->depth--;
 	if (builder->error)
@@ -175,10 +175,11 @@ void program_end_write_actions(struct program_builder *builder, size_t start)
 		builder->error = -E2BIG;
 		return;
 	}
-	write = (struct op_write_actions *)(builder->ops + start);
-	write->op.size = (uint16_t)(builder->size - start);
-	write->length = (uint32_t)(builder->size - start - sizeof(*write));
-	builder->flags |= PROGRAM_WRITES_ACTION_SET;
+	nested = (struct op_nested *)(builder->ops + start);
+	nested->op.size = (uint16_t)(builder->size - start);
+	nested->length = (uint32_t)(builder->size - start - sizeof(*nested));
+	if (nested->op.code == OP_WRITE_ACTIONS)
+		builder->flags |= PROGRAM_WRITES_ACTION_SET;
 }
 
 struct program *program_finish(struct program_builder *builder, int *error)
@@ -214,6 +215,16 @@ void program_free(void *pointer)
 	free(program);
 }
 
+static bool bundle_has(const struct op *op, uint32_t port)
+{
+	const struct op_bundle *bundle = (const struct op_bundle *)op;
+
+	for (unsigned int i = 0; i < bundle->n_members && !bundle->is_load; i++)
+		if (bundle->members[i] == port)
+			return true;
+	return false;
+}
+
 static bool ops_output_to(const uint8_t *at, size_t size, uint32_t port)
 {
 	const uint8_t *end = at + size;
@@ -225,10 +236,14 @@ static bool ops_output_to(const uint8_t *at, size_t size, uint32_t port)
 			return true;
 		if (op->code == OP_CONTROLLER && port == OFPP_CONTROLLER)
 			return true;
-		if (op->code == OP_WRITE_ACTIONS) {
-			const struct op_write_actions *write = (const struct op_write_actions *)op;
+		if (op->code == OP_ENQUEUE && ((const struct op_enqueue *)op)->port == port)
+			return true;
+		if (op->code == OP_BUNDLE && bundle_has(op, port))
+			return true;
+		if (op->code == OP_WRITE_ACTIONS || op->code == OP_CLONE) {
+			const struct op_nested *nested = (const struct op_nested *)op;
 
-			if (ops_output_to((const uint8_t *)write->ops, write->length, port))
+			if (ops_output_to((const uint8_t *)nested->ops, nested->length, port))
 				return true;
 		}
 		at += op->size;

@@ -59,8 +59,11 @@ struct op_controller { // controller(...)
 	uint8_t reason; // OFPR_*
 	uint8_t flags;
 	uint16_t userdata_size;
+	uint32_t meter_id; // CONTROLLER_NO_METER
 	uint8_t userdata[];
 };
+
+#define CONTROLLER_NO_METER 0
 
 struct op_resubmit { // resubmit:PORT, resubmit(PORT,TABLE)
 	struct op op;
@@ -133,24 +136,117 @@ struct op_vlan { // mod_vlan_vid, mod_vlan_pcp: push a tag if there is none (Ope
 	uint8_t reserved[5];
 };
 
+struct op_dec_ttl { // dec_ttl, dec_ttl(ID,...)
+	struct op op;
+	uint16_t n_ids; // 0: written without
+	uint16_t ids[]; // controllers to tell
+};
+
+struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B]
+	struct op op;
+	struct subfield subfield;
+};
+
+struct op_number { // set_queue:N, delete_field:tun_metadataN
+	struct op op;
+	uint32_t number;
+	uint32_t reserved;
+};
+
+struct op_enqueue { // enqueue:PORT:QUEUE
+	struct op op;
+	uint32_t port;
+	uint32_t queue;
+};
+
+struct op_check_larger { // check_pkt_larger(LENGTH)->FIELD[BIT]
+	struct op op;
+	uint32_t length;
+	uint32_t reserved;
+	struct subfield destination;
+};
+
+// What multipath and bundle hash. Those called symmetric give both directions the same.
+enum flow_hash {
+	FLOW_HASH_ETH_SRC,
+	FLOW_HASH_SYMMETRIC_L4,
+	FLOW_HASH_SYMMETRIC_L3L4,
+	FLOW_HASH_SYMMETRIC_L3L4_UDP,
+	FLOW_HASH_NW_SRC,
+	FLOW_HASH_NW_DST,
+	FLOW_HASH_SYMMETRIC_L3,
+};
+
+// How multipath and bundle choose (RFC 2992).
+enum link_algorithm {
+	LINK_MODULO_N,
+	LINK_HASH_THRESHOLD,
+	LINK_HRW,
+	LINK_ITER_HASH,
+	LINK_ACTIVE_BACKUP, // of bundle alone, which has no other but HRW
+};
+
+struct op_multipath { // multipath(FIELDS,BASIS,ALGORITHM,N_LINKS,ARG,DST)
+	struct op op;
+	uint8_t hash; // enum flow_hash
+	uint8_t algorithm; // enum link_algorithm
+	uint16_t basis;
+	uint32_t n_links; // 1 to 65536
+	uint32_t arg;
+	uint32_t reserved;
+	struct subfield destination;
+};
+
+struct op_bundle { // bundle(...), bundle_load(...)
+	struct op op;
+	uint8_t hash;
+	uint8_t algorithm;
+	uint16_t basis;
+	uint16_t n_members;
+	uint8_t is_load; // write the port's number to `destination`, do not send
+	uint8_t reserved;
+	struct subfield destination;
+	uint32_t members[];
+};
+
+struct op_sample { // sample(...)
+	struct op op;
+	uint16_t probability; // of 65535
+	uint8_t direction; // enum sample_direction
+	uint8_t reserved;
+	uint32_t collector_set_id;
+	uint32_t obs_domain_id;
+	uint32_t obs_point_id;
+	uint32_t sampling_port; // OFPP_ANY: none
+	uint32_t reserved1;
+};
+enum sample_direction { SAMPLE_ANY, SAMPLE_INGRESS, SAMPLE_EGRESS };
+
+struct op_fin_timeout { // fin_timeout(idle_timeout=SECONDS,hard_timeout=SECONDS)
+	struct op op;
+	uint16_t idle_timeout; // 0: left alone
+	uint16_t hard_timeout;
+	uint8_t seen; // atomic: a worker sets it when the flow saw a FIN or RST
+	uint8_t reserved[3];
+};
+
+struct op_mpls { // push_mpls:TYPE, pop_mpls:TYPE
+	struct op op;
+	rte_be16_t eth_type;
+	uint8_t reserved[6];
+};
+
 struct op_note {
 	struct op op;
 	uint16_t length;
 	uint8_t bytes[];
 };
 
-struct op_write_actions { // the nested ops follow, `length` bytes of them
+struct op_nested { // write_actions(...), clone(...): the nested ops follow, `length` bytes of them
 	struct op op;
 	uint32_t length;
 	uint32_t reserved;
 	struct op ops[];
-};
-
-struct op_fin_timeout { // fin_timeout(idle_timeout=S,hard_timeout=S)
-	struct op op;
-	uint16_t idle_timeout; // seconds; 0: unchanged
-	uint16_t hard_timeout;
-	uint32_t seen; // the one word of a program that workers write: a FIN or RST came by
 };
 
 // What a learned flow matches or does, and where the value comes from.
@@ -185,8 +281,8 @@ struct op_learn { // learn(...)
 	struct learn_spec specs[];
 };
 
-// Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_ttl, clear_actions,
-// exit, drop.
+// Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_mpls_ttl, pop_queue,
+// clear_actions, exit, drop.
 
 struct program {
 	uint32_t size; // bytes of ops

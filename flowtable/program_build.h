@@ -42,9 +42,9 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 // What an op_set writes into its field: value and mask of the whole field.
 void op_set_unpack(const struct op_set *set, struct field_value *value, struct field_value *mask);
 
-// Ops added between the two become the nested ops of one write_actions.
-size_t program_begin_write_actions(struct program_builder *builder);
-void program_end_write_actions(struct program_builder *builder, size_t start);
+// Ops added between the two become the nested ops of one write_actions or clone.
+size_t program_begin_nested(struct program_builder *builder, enum op_code code);
+void program_end_nested(struct program_builder *builder, size_t start);
 
 // The finished program, or NULL with *error set to a negative errno. The builder is empty then.
 struct program *program_finish(struct program_builder *builder, int *error);

@@ -175,7 +175,10 @@ static int split_action(struct action_parser *parser, struct span item, struct s
 	if (argument->at[0] == '(') {
 		const char *close = closing_parenthesis(*argument);
 
-		if (close + 1 != argument->at + argument->length)
+		// The one action that goes on behind its parentheses gets them along.
+		if (span_is(*name, "check_pkt_larger"))
+			argument->length++;
+		else if (close + 1 != argument->at + argument->length)
 			return parser_error(&parser->parser, close + 1,
 					    "unexpected text after ')'");
 		argument->length--;

@@ -51,6 +51,8 @@ void bridge_make_lines_live(struct bridge *bridge, uint16_t lines);
 
 // timeout.c
 int timeout_add(struct bridge *bridge, struct flow *flow);
+// The flow has another program, which may have a fin_timeout.
+int timeout_change(struct bridge *bridge, struct flow *flow);
 void timeout_remove(struct bridge *bridge, struct flow *flow);
 // The flow's counts start anew.
 void timeout_counts_reset(struct bridge *bridge, const struct flow *flow);

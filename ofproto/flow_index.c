@@ -83,6 +83,12 @@ static void add_port(uint32_t *ports, uint32_t port)
 		*ports = OFPP_UNSET;
 }
 
+static void add_members(uint32_t *ports, const struct op_bundle *bundle)
+{
+	for (unsigned int i = 0; i < bundle->n_members && !bundle->is_load; i++)
+		add_port(ports, bundle->members[i]);
+}
+
 static void add_ports(const uint8_t *at, size_t size, uint32_t *ports)
 {
 	const uint8_t *end = at + size;
@@ -97,10 +103,17 @@ static void add_ports(const uint8_t *at, size_t size, uint32_t *ports)
 		case OP_CONTROLLER:
 			add_port(ports, OFPP_CONTROLLER);
 			break;
-		case OP_WRITE_ACTIONS: {
-			const struct op_write_actions *write = (const struct op_write_actions *)op;
+		case OP_ENQUEUE:
+			add_port(ports, ((const struct op_enqueue *)op)->port);
+			break;
+		case OP_BUNDLE:
+			add_members(ports, (const struct op_bundle *)op);
+			break;
+		case OP_WRITE_ACTIONS:
+		case OP_CLONE: {
+			const struct op_nested *nested = (const struct op_nested *)op;
 
-			add_ports((const uint8_t *)write->ops, write->length, ports);
+			add_ports((const uint8_t *)nested->ops, nested->length, ports);
 			break;
 		}
 		default:

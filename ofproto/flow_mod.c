@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/counters.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "flowtable/program_share.h"
@@ -229,6 +230,8 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 	learn_changed(flow);
 	learn_detach(old);
 	rcu_defer(program_free, old);
+	if (timeout_change(bridge, flow) < 0)
+		log_warning("no memory for the timeouts of a flow of bridge %s", bridge->name);
 	flow->modified_ns = clock_monotonic_ns();
 	if (text->flags & FLOW_FLAG_RESET_COUNTS) {
 		flow_reset_counts(flow);

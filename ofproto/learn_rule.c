@@ -158,19 +158,58 @@ static void rule_destroy(struct learn_rule *rule)
 	rcu_defer(free_rule, rule);
 }
 
-int learn_attach(struct bridge *bridge, struct program *program)
+// Calls visit() for each learn action, also in clones, until it fails.
+static int each_learn(const uint8_t *at, size_t size,
+		      int (*visit)(struct bridge *bridge, struct op_learn *op),
+		      struct bridge *bridge)
+{
+	const uint8_t *end = at + size;
+	int error = 0;
+
+	for (; !error && at < end; at += ((const struct op *)at)->size) {
+		const struct op_nested *nested = (const struct op_nested *)at;
+
+		if (nested->op.code == OP_CLONE)
+			error = each_learn((const uint8_t *)nested->ops, nested->length, visit,
+					   bridge);
+		else if (nested->op.code == OP_LEARN)
+			error = visit(bridge, (struct op_learn *)(uintptr_t)at);
+	}
+	return error;
+}
+
+static int forget_rule(struct bridge *bridge, struct op_learn *op)
+{
+	(void)bridge;
+	op->rule = NULL;
+	return 0;
+}
+
+static int attach(struct bridge *bridge, struct op_learn *op)
 {
 	int error = 0;
+
+	rule_create(bridge, op, &error);
+	return error;
+}
+
+static int detach(struct bridge *bridge, struct op_learn *op)
+{
+	(void)bridge;
+	if (op->rule)
+		rule_destroy(op->rule);
+	return 0;
+}
+
+int learn_attach(struct bridge *bridge, struct program *program)
+{
+	int error;
 
 	if (!(program->flags & PROGRAM_LEARNS))
 		return 0;
 	// A copied program still names the rules of the one it was copied from.
-	program_for_each_op (op, program)
-		if (op->code == OP_LEARN)
-			((struct op_learn *)(uintptr_t)op)->rule = NULL;
-	program_for_each_op (op, program)
-		if (op->code == OP_LEARN && !error)
-			rule_create(bridge, (struct op_learn *)(uintptr_t)op, &error);
+	each_learn(program->ops, program->size, forget_rule, bridge);
+	error = each_learn(program->ops, program->size, attach, bridge);
 	if (error)
 		learn_detach(program);
 	return error;
@@ -178,12 +217,9 @@ int learn_attach(struct bridge *bridge, struct program *program)
 
 void learn_detach(struct program *program)
 {
-	if (!(program->flags & PROGRAM_LEARNS))
-		return;
 	// Workers may still run the program: it keeps its pointers, and they are valid long enough.
-	program_for_each_op (op, program)
-		if (op->code == OP_LEARN && ((const struct op_learn *)op)->rule)
-			rule_destroy(((const struct op_learn *)op)->rule);
+	if (program->flags & PROGRAM_LEARNS)
+		each_learn(program->ops, program->size, detach, NULL);
 }
 
 // --- Entries ---

@@ -36,6 +36,11 @@ int timeout_add(struct bridge *bridge, struct flow *flow)
 	return 0;
 }
 
+int timeout_change(struct bridge *bridge, struct flow *flow)
+{
+	return flow->timer_slot == NO_SLOT ? timeout_add(bridge, flow) : 0;
+}
+
 void timeout_remove(struct bridge *bridge, struct flow *flow)
 {
 	struct flow_timer *last;
@@ -54,28 +59,34 @@ void timeout_counts_reset(struct bridge *bridge, const struct flow *flow)
 		bridge->timers[flow->timer_slot].used_packets = 0;
 }
 
-static void shorten(uint16_t *timeout, uint16_t to)
+static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
 {
-	if (to && (!*timeout || *timeout > to))
-		*timeout = to;
+	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
 }
 
-// A FIN or RST came by since the last look (ovs-actions(7), fin_timeout).
-static void shorten_timeouts(struct flow *flow)
+static void shorten(uint16_t *timeout, uint16_t most)
 {
-	program_for_each_op (op, flow->program) {
-		const struct op_fin_timeout *fin = (const struct op_fin_timeout *)op;
+	if (most && (!*timeout || *timeout > most))
+		*timeout = most;
+}
 
-		if (op->code != OP_FIN_TIMEOUT || !__atomic_load_n(&fin->seen, __ATOMIC_RELAXED))
+// A worker saw the end of a connection: the flow's timeouts become those of its fin_timeout.
+static void apply_fin_timeouts(struct flow *flow, const uint8_t *at, size_t size)
+{
+	const uint8_t *end = at + size;
+
+	for (; at < end; at += ((const struct op *)at)->size) {
+		const struct op_fin_timeout *fin = (const struct op_fin_timeout *)at;
+		const struct op_nested *nested = (const struct op_nested *)at;
+
+		if (fin->op.code == OP_CLONE)
+			apply_fin_timeouts(flow, (const uint8_t *)nested->ops, nested->length);
+		if (fin->op.code != OP_FIN_TIMEOUT ||
+		    !__atomic_load_n(&fin->seen, __ATOMIC_RELAXED))
 			continue;
 		shorten(&flow->idle_timeout, fin->idle_timeout);
 		shorten(&flow->hard_timeout, fin->hard_timeout);
 	}
-}
-
-static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
-{
-	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
 }
 
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
@@ -92,7 +103,7 @@ void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 		if (flow->learned)
 			learn_refresh(flow, now_ns);
 		if (flow->program->flags & PROGRAM_FIN_TIMEOUT)
-			shorten_timeouts(flow);
+			apply_fin_timeouts(flow, flow->program->ops, flow->program->size);
 		// Expiring moves another flow into this slot.
 		if (older_than(flow->modified_ns, flow->hard_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);

@@ -68,6 +68,15 @@ check "... within a few seconds" within 10 no_flow_in_99
 check "a hard timeout ends a flow" vsctl add-flow "$bridge" hard_timeout=1,table=99,actions=drop
 check "... within a few seconds" within 10 no_flow_in_99
 
+vsctl del-flows "$bridge"
+vsctl add-flow "$bridge" "table=0,priority=0,actions=normal"
+check "fin_timeout is accepted" vsctl add-flow "$bridge" \
+	"cookie=0x99,table=0,priority=9,tcp,actions=fin_timeout(idle_timeout=1),normal"
+tcp_flow_is_there() { equal "$(vsctl dump-flows "$bridge" table=0,tcp | grep -c fin_timeout)" "$1"; }
+check "... and does nothing by itself" fails within 3 tcp_flow_is_there 0
+ip netns exec "$a" timeout 2 bash -c ': </dev/tcp/10.0.0.2/9' 2>/dev/null
+check "... but ends the flow when a connection is reset" within 10 tcp_flow_is_there 0
+
 # ---- VLANs: crafted frames ----------------------------------------------------------------------
 
 vsctl del-flows "$bridge"

@@ -21,7 +21,9 @@
 #define REF_MAX_OUTPUTS 16384
 #define REF_MAX_DEPTH 64
 #define REF_MAX_LOOKUPS 4096
-#define REF_MAX_SET 512
+#define REF_MAX_SET 128
+#define REF_MAX_WRITES 64 // in an action set
+#define REF_MAX_STACK 4096
 
 struct ref_packet {
 	unsigned int size;
@@ -40,6 +42,8 @@ struct ref_layout {
 	unsigned int nd_target;
 	unsigned int nd_sll; // of the address inside the option
 	unsigned int nd_tll;
+	unsigned int mpls; // the first label
+	unsigned int n_mpls; // labels that the key knows
 	bool routed; // an IPv6 routing header still holds the final destination
 };
 
@@ -53,6 +57,15 @@ void ref_store(struct ref_packet *packet, const struct key *want);
 
 void ref_push_vlan(struct ref_packet *packet, uint16_t tpid, uint16_t tci);
 void ref_pop_vlan(struct ref_packet *packet);
+
+// MPLS (reference_mpls.c). False where there are more labels than the switch handles.
+bool ref_push_mpls(struct ref_packet *packet, uint16_t type);
+bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
+
+// The link or the member that multipath and bundle choose (reference_hash.c). `live` tells of each
+// member; OFPP_ANY if none is.
+uint32_t ref_multipath(const struct key *key, const struct op_multipath *op);
+uint32_t ref_bundle(const struct key *key, const struct op_bundle *op, const bool *live);
 
 struct ref_flow {
 	struct flow_text text; // the program is owned by whoever built the flow

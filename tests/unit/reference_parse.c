@@ -93,9 +93,11 @@ static void read_arp(struct reader *r)
 
 static void read_mpls(struct reader *r)
 {
+	r->layout->mpls = r->at;
 	for (unsigned int i = 0; i < 3 && left(r) >= 4; i++) {
 		memcpy(&r->key->ipv6.mpls_lse[i], r->bytes + r->at, 4);
 		r->at += 4;
+		r->layout->n_mpls++;
 		if (r->bytes[r->at - 2] & 1)
 			return;
 	}

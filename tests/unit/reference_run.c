@@ -5,7 +5,13 @@
 #include "flowtable/parser.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+struct set {
+	unsigned int n;
+	const struct op *ops[REF_MAX_SET];
+};
 
 struct run {
 	struct ref_bridge *bridge;
@@ -13,15 +19,27 @@ struct run {
 	struct key key;
 	uint64_t length; // as received
 	bool stopped; // nothing more happens to the packet
+	bool exited; // nothing more but its action set
+	bool ended; // the actions under way are over, outer ones are not
 	bool exhausted; // not even behind the group whose bucket it is in
 	enum drop_reason reason; // if it has no instance at the end
 	uint64_t n_instances;
-	unsigned int n_set;
-	const struct op *set[REF_MAX_SET]; // the action set
+	struct set set; // the action set
+	struct ref_stack *stack;
 	struct ref_result *result;
 };
 
-static void run_tables(struct run *run, unsigned int table, unsigned int depth);
+// The stack of push and pop. The limit counts what is there, and what clones around keep: `kept`
+// entries elsewhere, and of these here all from `lowest`, the least there were since the clone began.
+struct ref_stack {
+	unsigned int n, lowest, kept;
+	uint8_t values[REF_MAX_STACK][16]; // lowest byte first
+};
+
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from);
+static void run_own_set(struct run *run, unsigned int depth);
+static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, unsigned int *table,
+		     bool *jumps, unsigned int depth, bool may_jump);
 static void run_op(struct run *run, const struct op *op, bool last, unsigned int *table,
 		   bool *jumps, unsigned int depth);
 
@@ -165,18 +183,47 @@ static bool get_bit(struct key *key, const struct subfield *subfield, unsigned i
 	return *byte >> place & 1;
 }
 
+static void put_bit(struct key *key, const struct subfield *subfield, unsigned int bit, bool value)
+{
+	unsigned int place;
+	uint8_t *byte = locate(key, subfield, bit, &place);
+
+	*byte &= (uint8_t) ~(1u << place);
+	*byte |= (uint8_t)((unsigned int)value << place);
+}
+
+// 16-bit numbers of reserved ports stand for the 32-bit ones.
+static uint32_t wide_port(uint32_t port)
+{
+	return port >= 0xff00 && port <= 0xffff ? port | 0xffff0000 : port;
+}
+
+// All of NXM_OF_IN_PORT[] was written.
+static void fix_port(struct key *key, const struct subfield *to)
+{
+	if (to->field->id == FIELD_IN_PORT && to->n_bits == 16)
+		key->core.in_port =
+			rte_cpu_to_be_32(wide_port(rte_be_to_cpu_32(key->core.in_port) & 0xffff));
+}
+
 static void move(struct run *run, const struct op_move *op)
 {
 	struct key want = run->key;
 
-	for (unsigned int bit = 0; bit < op->source.n_bits; bit++) {
-		unsigned int place;
-		uint8_t *byte = locate(&want, &op->destination, bit, &place);
+	for (unsigned int bit = 0; bit < op->source.n_bits; bit++)
+		put_bit(&want, &op->destination, bit, get_bit(&run->key, &op->source, bit));
+	fix_port(&want, &op->destination);
+	store(run, &want);
+}
 
-		*byte &= (uint8_t) ~(1u << place);
-		if (get_bit(&run->key, &op->source, bit))
-			*byte |= (uint8_t)(1u << place);
-	}
+// A number into a subfield; its lowest bits, if it has too many.
+static void put_number(struct run *run, const struct subfield *to, uint64_t number)
+{
+	struct key want = run->key;
+
+	for (unsigned int bit = 0; bit < to->n_bits; bit++)
+		put_bit(&want, to, bit, bit < 64 && number >> bit & 1);
+	fix_port(&want, to);
 	store(run, &want);
 }
 
@@ -209,6 +256,12 @@ static void write_vlan(struct run *run, const struct op_vlan *op, unsigned int m
 	ref_parse(&run->packet, &run->key, NULL);
 }
 
+static void expire(struct run *run)
+{
+	drop(run, DROP_TTL);
+	run->ended = true;
+}
+
 static void dec_ttl(struct run *run)
 {
 	struct key want = run->key;
@@ -218,8 +271,7 @@ static void dec_ttl(struct run *run)
 	if (!layout.ipv4 && !layout.ipv6)
 		return;
 	if (want.core.ip_ttl <= 1) {
-		drop(run, DROP_TTL);
-		run->stopped = true;
+		expire(run);
 		return;
 	}
 	want.core.ip_ttl--;
@@ -326,102 +378,249 @@ static void learn(struct run *run, const struct op_learn *op)
 	}
 }
 
+// --- MPLS ---
+
+static void mpls(struct run *run, const struct op *op)
+{
+	const struct op_mpls *change = (const struct op_mpls *)op;
+	struct ref_layout layout;
+	bool possible = true;
+
+	ref_parse(&run->packet, &run->key, &layout);
+	if (op->code == OP_PUSH_MPLS) {
+		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
+	} else if (op->code == OP_POP_MPLS) {
+		possible = ref_pop_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
+	} else if (layout.n_mpls) {
+		uint8_t *ttl = run->packet.bytes + layout.mpls + 3;
+
+		if (*ttl <= 1)
+			expire(run);
+		else
+			--*ttl;
+	}
+	if (!possible) {
+		drop(run, DROP_MPLS_LABELS);
+		run->stopped = true;
+	}
+	ref_parse(&run->packet, &run->key, NULL);
+}
+
+// --- The stack, clones ---
+
+static void stack_error(struct run *run)
+{
+	drop(run, DROP_STACK);
+	run->stopped = true;
+}
+
+static void push(struct run *run, const struct subfield *from)
+{
+	struct ref_stack *stack = run->stack;
+	uint8_t *value = stack->values[stack->n];
+
+	if (stack->kept + stack->n - stack->lowest == REF_MAX_STACK) {
+		stack_error(run);
+		return;
+	}
+	memset(value, 0, 16);
+	for (unsigned int bit = 0; bit < from->n_bits; bit++)
+		value[bit / 8] |= (uint8_t)(get_bit(&run->key, from, bit) << bit % 8);
+	stack->n++;
+}
+
+static void pop(struct run *run, const struct subfield *to)
+{
+	struct ref_stack *stack = run->stack;
+	struct key want = run->key;
+	const uint8_t *value;
+
+	if (!stack->n) {
+		stack_error(run);
+		return;
+	}
+	value = stack->values[--stack->n];
+	if (stack->n < stack->lowest)
+		stack->lowest = stack->n;
+	for (unsigned int bit = 0; bit < to->n_bits; bit++)
+		put_bit(&want, to, bit, value[bit / 8] >> bit % 8 & 1);
+	fix_port(&want, to);
+	store(run, &want);
+}
+
+// For actions after which the stack is as it was.
+static struct ref_stack *copy_stack(const struct ref_stack *stack)
+{
+	struct ref_stack *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		abort();
+	memcpy(copy, stack, offsetof(struct ref_stack, values) + stack->n * sizeof(*stack->values));
+	copy->kept += copy->n - copy->lowest;
+	copy->lowest = copy->n;
+	return copy;
+}
+
+// The same packet once more, to the end of its own action set. What is left of it are its outputs
+// and drops, and whether everything is over.
+static void run_clone(struct run *run, const struct op_nested *op, unsigned int table,
+		      unsigned int depth)
+{
+	struct run *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		abort();
+	*copy = *run;
+	copy->stack = copy_stack(run->stack);
+	run_list(copy, (const uint8_t *)op->ops, (const uint8_t *)op->ops + op->length, &table,
+		 NULL, depth, false);
+	if (!copy->stopped)
+		run_own_set(copy, depth);
+	run->n_instances = copy->n_instances;
+	run->reason = copy->reason;
+	run->stopped = copy->stopped;
+	run->exited = copy->exited;
+	run->exhausted = copy->exhausted;
+	free(copy->stack);
+	free(copy);
+}
+
+// --- Queues, choices ---
+
+static void set_queue(struct run *run, uint32_t queue)
+{
+	run->key.tunnel.skb_priority = rte_cpu_to_be_32(queue);
+}
+
+static void check_larger(struct run *run, const struct op_check_larger *op)
+{
+	struct ref_layout layout;
+
+	ref_parse(&run->packet, &run->key, &layout);
+	put_number(run, &op->destination, run->packet.size - 4 * layout.n_vlans > op->length);
+}
+
+static void bundle(struct run *run, const struct op_bundle *op)
+{
+	bool live[16] = { false };
+	uint32_t port;
+
+	for (unsigned int i = 0; i < op->n_members; i++)
+		for (unsigned int p = 0; p < run->bridge->n_ports; p++)
+			if (run->bridge->ports[p].ofport == op->members[i])
+				live[i] = run->bridge->ports[p].admin_up &&
+					  !run->bridge->ports[p].refuses;
+	port = ref_bundle(&run->key, op, live);
+	if (op->is_load)
+		put_number(run, &op->destination, port & 0xffff);
+	else if (port != OFPP_ANY)
+		output(run, port, 0);
+}
+
 // --- Jumps ---
 
 static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int table,
 		     unsigned int depth)
 {
-	rte_be32_t in_port = run->key.core.in_port;
-
 	if (depth >= REF_MAX_DEPTH) {
 		drop(run, DROP_DEPTH);
 		run->stopped = true;
 		return;
 	}
-	if (op->in_port != OFPP_IN_PORT)
-		run->key.core.in_port = rte_cpu_to_be_32(op->in_port);
-	run_tables(run, table, depth + 1);
-	if (op->in_port != OFPP_IN_PORT)
-		run->key.core.in_port = in_port;
+	run_tables(run, table, depth + 1, op->in_port);
 }
 
 // --- The action set ---
 
-// Which of the set's places an action has: a later one takes the place of an earlier one.
-static unsigned int set_kind(const struct op *op)
+// The places of the set in the order in which they run: a later action takes the place of an earlier
+// one, but for writes, which add up.
+#define PLACE_WRITE 6
+#define PLACE_GROUP 8 // the first from here on that is there ends the set
+#define PLACE_LAST 10
+static unsigned int set_place(const struct op *op)
 {
-	switch (op->code) {
-	case OP_POP_VLAN:
-		return 0;
-	case OP_PUSH_VLAN:
-		return 1;
-	case OP_DEC_TTL:
-		return 2;
-	case OP_VLAN_VID:
-		return 10;
-	case OP_VLAN_PCP:
-		return 11;
-	case OP_MOVE:
-		return 12;
-	case OP_SET:
-		return 100u + ((const struct op_set *)op)->field;
-	case OP_GROUP:
-		return 100001;
-	default:
-		return 100000; // output
-	}
+	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_PUSH_MPLS, OP_PUSH_VLAN,
+					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, N_OPS,        OP_SET_QUEUE,
+					  OP_GROUP,    OP_OUTPUT,       OP_RESUBMIT };
+
+	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
+		if (order[i] == op->code)
+			return i;
+	return op->code == OP_OUTPUT_REG || op->code == OP_CONTROLLER ? PLACE_GROUP + 1
+								      : PLACE_WRITE;
 }
 
-static unsigned int add_to_set(const struct op **set, unsigned int n_set, const uint8_t *at,
-			       unsigned int size)
+static bool plain(const struct op *op)
+{
+	return op->code == OP_SET &&
+	       !(fields[((const struct op_set *)op)->field].dirty & DIRTY_VLAN);
+}
+
+static unsigned int count_writes(const struct set *set, bool only_plain)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < set->n; i++)
+		n += set_place(set->ops[i]) == PLACE_WRITE && (!only_plain || plain(set->ops[i]));
+	return n;
+}
+
+// Is an earlier action of the set gone when `new` comes? Writes go if they are the same one, and no
+// write of another kind than constants makes it matter.
+static bool replaces(const struct op *new, const struct op *old, bool all_plain)
+{
+	if (set_place(new) == PLACE_WRITE)
+		return new == old &&all_plain &&plain(new);
+	return set_place(new) == set_place(old);
+}
+
+static void add_to_set(struct run *run, struct set *set, const uint8_t *at, size_t size)
 {
 	const uint8_t *end = at + size;
 
 	for (; at < end; at += ((const struct op *)at)->size) {
 		const struct op *new = (const struct op *)at;
+		bool all_plain = count_writes(set, true) == count_writes(set, false);
 		unsigned int n = 0;
 
-		for (unsigned int i = 0; i < n_set; i++)
-			if (set_kind(set[i]) != set_kind(new))
-				set[n++] = set[i];
-		set[n++] = new;
-		n_set = n;
+		for (unsigned int i = 0; i < set->n; i++)
+			if (!replaces(new, set->ops[i], all_plain))
+				set->ops[n++] = set->ops[i];
+		set->n = n;
+		if (set_place(new) == PLACE_WRITE && count_writes(set, false) == REF_MAX_WRITES) {
+			drop(run, DROP_ACTION_SET);
+			run->stopped = true;
+			return;
+		}
+		set->ops[set->n++] = new;
 	}
-	return n_set;
-}
-
-static bool is_write(unsigned int kind)
-{
-	return kind > 2 && kind < 100000;
-}
-
-struct set {
-	unsigned int n;
-	const struct op *ops[REF_MAX_SET];
-};
-
-static void run_kind(struct run *run, const struct set *set, unsigned int kind, unsigned int table,
-		     unsigned int depth)
-{
-	bool jumps = false;
-
-	for (unsigned int i = 0; i < set->n && !run->stopped; i++)
-		if (set_kind(set->ops[i]) == kind)
-			run_op(run, set->ops[i], false, &table, &jumps, depth);
 }
 
 static void run_set(struct run *run, const struct set *set, unsigned int table, unsigned int depth)
 {
-	bool jumps = false, has_group = false;
+	bool exited = run->exited, jumps = false, sent = run->stopped;
 
-	for (unsigned int i = 0; i < set->n; i++)
-		has_group |= set_kind(set->ops[i]) == 100001;
-	for (unsigned int kind = 0; kind < 3; kind++)
-		run_kind(run, set, kind, table, depth);
-	for (unsigned int i = 0; i < set->n && !run->stopped; i++)
-		if (is_write(set_kind(set->ops[i])))
+	run->exited = false;
+	for (unsigned int place = 0; place <= PLACE_LAST; place++)
+		for (unsigned int i = 0; i < set->n; i++) {
+			if (set_place(set->ops[i]) != place || sent)
+				continue;
+			sent = place >= PLACE_GROUP;
 			run_op(run, set->ops[i], false, &table, &jumps, depth);
-	run_kind(run, set, has_group ? 100001 : 100000, table, depth);
+			if (run->stopped || run->exited || run->ended)
+				sent = true; // the rest does not run
+		}
+	run->exited |= exited;
+	run->ended = false;
+}
+
+// What the packet has gathered. It has no set afterwards.
+static void run_own_set(struct run *run, unsigned int depth)
+{
+	struct set set = run->set;
+
+	run->set.n = 0;
+	run_set(run, &set, 0, depth);
 }
 
 // --- Groups ---
@@ -465,7 +664,8 @@ static void run_bucket(struct run *run, const struct bucket_text *bucket, unsign
 {
 	struct ref_packet packet = run->packet;
 	struct key key = run->key;
-	struct set set;
+	struct ref_stack *stack = run->stack;
+	struct set set = { 0 };
 
 	if (run->result->n_lookups == REF_MAX_LOOKUPS) {
 		drop(run, DROP_BUDGET);
@@ -473,11 +673,15 @@ static void run_bucket(struct run *run, const struct bucket_text *bucket, unsign
 		return;
 	}
 	run->result->n_lookups++;
-	set.n = add_to_set(set.ops, 0, bucket->program->ops, bucket->program->size);
+	run->stack = copy_stack(stack);
+	add_to_set(run, &set, bucket->program->ops, bucket->program->size);
 	run_set(run, &set, table, depth);
+	free(run->stack);
+	run->stack = stack;
 	run->packet = packet;
 	run->key = key;
 	run->stopped = run->exhausted;
+	run->exited = false;
 }
 
 static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
@@ -533,7 +737,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	const struct op_resubmit *again = (const struct op_resubmit *)op;
 	const struct op_output *out = (const struct op_output *)op;
 	const struct op_output_reg *out_reg = (const struct op_output_reg *)op;
-	const struct op_write_actions *write = (const struct op_write_actions *)op;
+	const struct op_nested *nested = (const struct op_nested *)op;
 	unsigned int to;
 
 	switch (op->code) {
@@ -541,7 +745,8 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		output(run, out->port, out->max_len);
 		break;
 	case OP_OUTPUT_REG:
-		output(run, (uint32_t)read_subfield(run, &out_reg->source), out_reg->max_len);
+		output(run, wide_port((uint32_t)read_subfield(run, &out_reg->source)),
+		       out_reg->max_len);
 		break;
 	case OP_CONTROLLER:
 		drop(run, DROP_CONTROLLER);
@@ -573,17 +778,50 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		dec_ttl(run);
 		break;
 	case OP_WRITE_ACTIONS:
-		run->n_set = add_to_set(run->set, run->n_set, (const uint8_t *)write->ops,
-					write->length);
+		add_to_set(run, &run->set, (const uint8_t *)nested->ops, nested->length);
 		break;
 	case OP_CLEAR_ACTIONS:
-		run->n_set = 0;
+		run->set.n = 0;
 		break;
 	case OP_LEARN:
 		learn(run, (const struct op_learn *)op);
 		break;
 	case OP_EXIT:
-		run->stopped = true;
+		run->exited = true;
+		break;
+	case OP_CLONE:
+		run_clone(run, (const struct op_nested *)op, *table, depth);
+		break;
+	case OP_PUSH:
+		push(run, &((const struct op_stack *)op)->subfield);
+		break;
+	case OP_POP:
+		pop(run, &((const struct op_stack *)op)->subfield);
+		break;
+	case OP_PUSH_MPLS:
+	case OP_POP_MPLS:
+	case OP_DEC_MPLS_TTL:
+		mpls(run, op);
+		break;
+	case OP_SET_QUEUE:
+		set_queue(run, ((const struct op_number *)op)->number);
+		break;
+	case OP_POP_QUEUE:
+		set_queue(run, 0);
+		break;
+	case OP_ENQUEUE:
+		output(run, ((const struct op_enqueue *)op)->port, 0);
+		set_queue(run, 0);
+		break;
+	case OP_CHECK_LARGER:
+		check_larger(run, (const struct op_check_larger *)op);
+		break;
+	case OP_MULTIPATH:
+		put_number(run, &((const struct op_multipath *)op)->destination,
+			   ref_multipath(&run->key, (const struct op_multipath *)op));
+		break;
+	case OP_BUNDLE:
+		bundle(run, (const struct op_bundle *)op);
 		break;
 	default:
 		run_tag_op(run, op);
@@ -591,25 +829,31 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	}
 }
 
-static bool run_program(struct run *run, const struct program *program, unsigned int *table,
-			unsigned int depth)
+// may_jump: a resubmit at the end need not come back.
+static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, unsigned int *table,
+		     bool *jumps, unsigned int depth, bool may_jump)
 {
-	bool jumps = false;
+	bool jump = false;
 
-	for (unsigned int at = 0; at < program->size && !run->stopped && !jumps;) {
-		const struct op *op = (const struct op *)(program->ops + at);
+	while (at < end && !run->stopped && !run->exited && !run->ended && !jump) {
+		const struct op *op = (const struct op *)at;
 
 		at += op->size;
-		run_op(run, op, at >= program->size, table, &jumps, depth);
+		run_op(run, op, may_jump && at >= end, table, &jump, depth);
 	}
-	return jumps;
+	run->ended = false;
+	if (jumps)
+		*jumps = jump;
 }
 
-static void run_tables(struct run *run, unsigned int table, unsigned int depth)
+// The first lookup sees the port `from`, unless that is OFPP_IN_PORT.
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from)
 {
 	bool jumps = true;
 
-	while (jumps && !run->stopped) {
+	while (jumps && !run->stopped && !run->exited) {
+		rte_be32_t in_port = run->key.core.in_port;
+		const struct program *program;
 		struct ref_flow *flow;
 
 		if (run->result->n_lookups == REF_MAX_LOOKUPS) {
@@ -618,13 +862,19 @@ static void run_tables(struct run *run, unsigned int table, unsigned int depth)
 			return;
 		}
 		run->result->n_lookups++;
+		if (from != OFPP_IN_PORT)
+			run->key.core.in_port = rte_cpu_to_be_32(from);
+		from = OFPP_IN_PORT;
 		flow = lookup(run, table);
+		run->key.core.in_port = in_port;
 		run->reason = flow ? DROP_ACTION : DROP_NO_MATCH;
 		if (!flow)
 			return;
 		flow->packets++;
 		flow->bytes += run->length;
-		jumps = run_program(run, flow->text.program, &table, depth);
+		program = flow->text.program;
+		run_list(run, program->ops, program->ops + program->size, &table, &jumps, depth,
+			 true);
 	}
 }
 
@@ -632,16 +882,18 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	     struct ref_result *result)
 {
 	static struct run run;
+	static struct ref_stack stack;
 
 	memset(&run.key, 0, sizeof(run.key));
 	run.bridge = bridge;
 	run.packet = *packet;
 	run.length = packet->size;
-	run.stopped = false;
-	run.exhausted = false;
+	run.stopped = run.exited = run.ended = run.exhausted = false;
+	stack.n = stack.lowest = stack.kept = 0;
+	run.stack = &stack;
 	run.reason = DROP_ACTION;
 	run.n_instances = 0;
-	run.n_set = 0;
+	run.set.n = 0;
 	run.result = result;
 	result->n_outputs = 0;
 	result->overflow = false;
@@ -655,13 +907,9 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 		drop(&run, DROP_RX_INVALID);
 		return;
 	}
-	run_tables(&run, 0, 0);
-	if (!run.stopped) {
-		struct set set = { .n = run.n_set };
-
-		memcpy(set.ops, run.set, run.n_set * sizeof(*set.ops));
-		run_set(&run, &set, 0, 0);
-	}
+	run_tables(&run, 0, 0, OFPP_IN_PORT);
+	if (!run.stopped)
+		run_own_set(&run, 0);
 	if (!run.n_instances)
 		drop(&run, run.reason);
 }
@@ -670,11 +918,14 @@ void ref_apply(struct ref_packet *packet, const struct program *program)
 {
 	static struct ref_bridge bridge;
 	static struct ref_result result;
-	struct run run = { .bridge = &bridge, .packet = *packet, .result = &result };
+	static struct ref_stack stack;
+	struct run run = {
+		.bridge = &bridge, .packet = *packet, .stack = &stack, .result = &result
+	};
 	unsigned int table = 0;
 
 	if (!ref_parse(&run.packet, &run.key, NULL))
 		return;
-	run_program(&run, program, &table, 0);
+	run_list(&run, program->ops, program->ops + program->size, &table, NULL, 0, true);
 	*packet = run.packet;
 }

@@ -214,6 +214,7 @@ void ref_store(struct ref_packet *packet, const struct key *want)
 		store_ipv6(packet->bytes + layout.ipv6, want);
 	if (layout.arp)
 		store_arp(packet->bytes + layout.arp, want, &have);
+	memcpy(packet->bytes + layout.mpls, want->ipv6.mpls_lse, 4 * layout.n_mpls);
 	if (layout.l4)
 		store_l4(packet->bytes, want, &layout);
 	fix_checksums(packet, &old, &layout);

@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "datapath/group.h"
 #include "datapath/learn.h"
+#include "datapath/stack.h"
 #include "tests/unit/eal.h"
 
 #include <errno.h>
@@ -166,8 +167,9 @@ static struct worker *create_worker(void)
 	worker->counters = counter_set_create();
 	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
+	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
 	worker->learn = learn_queue_create();
-	if (!worker->counters || !worker->ports || !worker->tx || !worker->learn)
+	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks || !worker->learn)
 		abort();
 	return worker;
 }
@@ -207,6 +209,7 @@ void rig_destroy(struct rig *rig)
 	free(rig->worker->ports);
 	learn_queue_destroy(rig->worker->learn);
 	free(rig->worker->tx);
+	free(rig->worker->stacks);
 	free(rig->worker);
 	for (unsigned int i = 0; i < MAX_LEVELS; i++) {
 		free(rig->records[i].record);

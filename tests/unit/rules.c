@@ -19,6 +19,7 @@ enum shown {
 	SHOWN_ND = 1 << 10,
 	SHOWN_TAG = 1 << 11,
 	SHOWN_TAG1 = 1 << 12,
+	SHOWN_MPLS = 1 << 14,
 	SHOWN_IP_TYPE = 1 << 13, // an IP Ethernet type, perhaps without a sound header
 };
 
@@ -30,6 +31,7 @@ struct rule {
 	unsigned int table;
 	unsigned int shown; // enum shown
 	unsigned int max_tags; // at most so many; more than 2: unknown
+	unsigned int depth; // inside clone
 	bool unsure; // what the match showed may not be true any more
 	bool broad; // match as little as is needed to prove that the packet has the fields
 };
@@ -309,18 +311,36 @@ static void match_arp(struct rule *rule)
 		add(rule, ",%s=%s", PICK(rule, hardware), PICK(rule, mac_matches));
 }
 
+static void match_mpls(struct rule *rule)
+{
+	add(rule, ",%s", chance(rule, 70) ? "mpls" : "mplsm");
+	rule->shown |= SHOWN_MPLS;
+	if (rule->broad)
+		return;
+	if (chance(rule, 20))
+		add(rule, ",mpls_label=%u", below(rule, 4) << 4);
+	if (chance(rule, 20))
+		add(rule, ",mpls_tc=%u", below(rule, 8));
+	if (chance(rule, 20))
+		add(rule, ",mpls_bos=%u", below(rule, 2));
+	if (chance(rule, 20))
+		add(rule, ",mpls_ttl=%u", PICK(rule, ttls));
+}
+
 static void match_protocol(struct rule *rule)
 {
-	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "mpls",
-					      "dl_type=0x8100", "dl_type=0x0600" };
+	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "dl_type=0x8100",
+					      "dl_type=0x0600" };
 	unsigned int kind = below(rule, 100);
 
 	if (kind < 45)
 		match_ipv4(rule);
 	else if (kind < 80)
 		match_ipv6(rule);
-	else if (kind < 93)
+	else if (kind < 90)
 		match_arp(rule);
+	else if (kind < 97)
+		match_mpls(rule);
 	else
 		add(rule, ",%s", PICK(rule, others));
 }
@@ -658,6 +678,159 @@ static void write_shown(struct rule *rule)
 		write_nd(rule);
 }
 
+// Labels. What a packet carries is hidden by a push and unknown after a pop.
+static void push_label(struct rule *rule)
+{
+	add(rule, ",push_mpls:0x%x", chance(rule, 70) ? 0x8847 : 0x8848);
+	rule->shown = (rule->shown & (SHOWN_TAG | SHOWN_TAG1)) | SHOWN_MPLS;
+}
+
+static void pop_label(struct rule *rule)
+{
+	static const char *const types[] = { "0x0800", "0x86dd", "0x8847", "0x8847", "0x88cc" };
+	const char *type = PICK(rule, types);
+
+	add(rule, ",pop_mpls:%s", type);
+	rule->shown &= SHOWN_TAG | SHOWN_TAG1;
+	if (!strcmp(type, "0x8847"))
+		rule->shown |= SHOWN_MPLS;
+	else if (strcmp(type, "0x88cc"))
+		rule->shown |= SHOWN_IP_TYPE;
+}
+
+static void write_mpls(struct rule *rule)
+{
+	switch (rule->shown & SHOWN_MPLS && !rule->unsure ? below(rule, 8) : 0) {
+	case 0:
+		push_label(rule);
+		break;
+	case 1:
+	case 2:
+		pop_label(rule);
+		break;
+	case 3:
+		add(rule, ",set_mpls_label:%u", below(rule, 4) << 4);
+		break;
+	case 4:
+		add(rule, ",set_field:%u->mpls_tc", below(rule, 8));
+		break;
+	case 5:
+		add(rule, ",set_mpls_ttl:%u", PICK(rule, ttls));
+		break;
+	case 6:
+		add(rule, ",move:OXM_OF_MPLS_LABEL[0..7]->NXM_NX_REG0[0..7]");
+		break;
+	default:
+		add(rule, ",dec_mpls_ttl");
+		break;
+	}
+}
+
+// Any part of any field onto the stack, and off it.
+static void stack(struct rule *rule)
+{
+	static const char *const from[] = { "reg0",     "reg1[3..9]",     "in_port",
+					    "eth_src",  "xxreg0",         "eth_type",
+					    "vlan_tci", "metadata[0..2]", "xreg1[1]" };
+	static const char *const to[] = { "reg0",     "reg1[3..9]",     "in_port",
+					  "eth_dst",  "xxreg1",         "vlan_tci[0..11]",
+					  "vlan_tci", "metadata[0..2]", "eth_src[8..19]",
+					  "reg2[31]" };
+
+	if (chance(rule, 75)) {
+		add(rule, ",push:%s", PICK(rule, from));
+		if (chance(rule, 60))
+			add(rule, ",push:%s", PICK(rule, from));
+	} else {
+		const char *target = PICK(rule, to);
+
+		add(rule, ",pop:%s", target);
+		if (!strcmp(target, "vlan_tci"))
+			rule->shown &= ~(unsigned int)(SHOWN_TAG | SHOWN_TAG1);
+		if (!strcmp(target, "vlan_tci") && !rule->max_tags)
+			rule->max_tags = 1;
+	}
+}
+
+static void choose(struct rule *rule)
+{
+	static const char *const hashes[] = { "eth_src",        "symmetric_l4",
+					      "symmetric_l3l4", "symmetric_l3l4+udp",
+					      "nw_src",         "nw_dst",
+					      "symmetric_l3" };
+	static const char *const algorithms[] = { "modulo_n", "hash_threshold", "hrw",
+						  "iter_hash" };
+	static const char *const bundles[] = { "hrw", "active_backup" };
+	static const char *const members[] = { "1,2,3", "4,6,2,3", "4,6", "", "7,5,2", "3,2" };
+
+	switch (below(rule, 3)) {
+	case 0:
+		add(rule, ",multipath(%s,%u,%s,%u,%u,NXM_NX_REG%u[0..7])", PICK(rule, hashes),
+		    below(rule, 3), PICK(rule, algorithms), 1 + below(rule, 100), below(rule, 130),
+		    below(rule, 4));
+		break;
+	case 1:
+		add(rule, ",bundle(%s,%u,%s,ofport,members:%s)", PICK(rule, hashes), below(rule, 3),
+		    PICK(rule, bundles), PICK(rule, members));
+		break;
+	default:
+		add(rule, ",bundle_load(%s,%u,%s,ofport,NXM_NX_REG%u[],members:%s)",
+		    PICK(rule, hashes), below(rule, 3), PICK(rule, bundles), below(rule, 4),
+		    PICK(rule, members));
+		break;
+	}
+}
+
+static void queue(struct rule *rule)
+{
+	switch (below(rule, 5)) {
+	case 0:
+		add(rule, ",enqueue:%u:%u", 1 + below(rule, 5), below(rule, 3));
+		break;
+	case 1:
+		add(rule, ",set_queue:%u", below(rule, 3));
+		break;
+	case 2:
+		add(rule, ",pop_queue");
+		break;
+	case 3:
+		add(rule, ",move:reg0[0..1]->reg1[1..2]");
+		break;
+	default:
+		add(rule, ",check_pkt_larger(%u)->reg%u[%u]", 40 + below(rule, 80), below(rule, 4),
+		    below(rule, 3));
+		break;
+	}
+}
+
+static void action(struct rule *rule);
+
+static void clone_actions(struct rule *rule)
+{
+	const struct rule before = *rule;
+	unsigned int n = 1 + below(rule, 4);
+	size_t start;
+
+	if (rule->depth == 2)
+		return;
+	add(rule, ",clone(");
+	start = rule->length;
+	rule->depth++;
+	for (unsigned int i = 0; i < n; i++)
+		action(rule);
+	if (chance(rule, 3))
+		add(rule, ",exit");
+	rule->depth--;
+	if (rule->length > start) { // no comma behind the bracket
+		memmove(rule->text + start, rule->text + start + 1, rule->length - start);
+		rule->length--;
+	}
+	add(rule, ")");
+	rule->shown = before.shown;
+	rule->max_tags = before.max_tags;
+	rule->unsure = before.unsure;
+}
+
 static void output(struct rule *rule)
 {
 	static const char *const reserved[] = { "in_port", "flood", "all", "LOCAL" };
@@ -720,6 +893,29 @@ static void action(struct rule *rule)
 {
 	unsigned int kind = below(rule, 100);
 
+	if (chance(rule, 25)) {
+		switch (below(rule, 9)) {
+		case 0:
+		case 1:
+			write_mpls(rule);
+			break;
+		case 2:
+		case 3:
+		case 4:
+			stack(rule);
+			break;
+		case 5:
+			choose(rule);
+			break;
+		case 6:
+			queue(rule);
+			break;
+		default:
+			clone_actions(rule);
+			break;
+		}
+		return;
+	}
 	if (kind < 5 && is_before_groups(rule))
 		group(rule);
 	else if (kind < 38)
@@ -757,12 +953,26 @@ static void write_actions(struct rule *rule)
 	if (chance(rule, 20) && is_before_groups(rule))
 		group(rule);
 	for (unsigned int i = 0; i < n; i++)
-		switch (below(rule, 8)) {
+		switch (below(rule, 13)) {
 		case 0:
 			push(rule);
 			break;
 		case 1:
 			add(rule, ",pop_vlan");
+			break;
+		case 6:
+			push_label(rule);
+			break;
+		case 7:
+			if (rule->shown & SHOWN_MPLS)
+				add(rule, ",%s",
+				    chance(rule, 50) ? "pop_mpls:0x0800" : "dec_mpls_ttl");
+			break;
+		case 8:
+			add(rule, ",resubmit(,%u)", 1 + below(rule, RULE_TABLES));
+			break;
+		case 9:
+			add(rule, ",set_field:0x%x/0x%x->reg0", 1u << below(rule, 2), 3u);
 			break;
 		case 2:
 			if (rule->shown & SHOWN_IP_TYPE)
@@ -860,7 +1070,9 @@ void rule_make_write(struct random *random, const struct rule_options *options,
 	add(&rule, ",actions=");
 	start = rule.length;
 	while (rule.length == start) {
-		if (rule.shown & 0x7ff && chance(&rule, 70))
+		if (rule.shown & SHOWN_MPLS || chance(&rule, 5))
+			write_mpls(&rule);
+		else if (rule.shown & 0x7ff && chance(&rule, 70))
 			write_shown(&rule);
 		else if (chance(&rule, 50))
 			write_tag(&rule);

@@ -178,7 +178,59 @@ static const char *const flows[][2] = {
 	  "output:1" },
 	{ "tcp,actions=fin_timeout(idle_timeout=5),1",
 	  "tcp actions=fin_timeout(idle_timeout=5),output:1" },
-	{ "actions=note:01.02.03,note:,exit", "actions=note:01.02.03,note:,exit" },
+	{ "actions=note:01.02.03,note:,note:0102030405060708.,exit",
+	  "actions=note:01.02.03.00.00.00,note:00.00.00.00.00.00,"
+	  "note:01.02.03.04.05.06.07.08.00.00.00.00.00.00,exit" },
+	{ "actions=clone(output:1,push:reg0,set_field:5->reg1,clone()),clone(drop)",
+	  "actions=clone(output:1,push:NXM_NX_REG0[],set_field:0x5->reg1,clone(drop)),clone("
+	  "drop)" },
+	{ "actions=push:reg0[0..5],pop:NXM_NX_REG2[0..5],push(in_port),pop:xxreg0,push:eth_type",
+	  "actions=push:NXM_NX_REG0[0..5],pop:NXM_NX_REG2[0..5],push:NXM_OF_IN_PORT[],"
+	  "pop:NXM_NX_XXREG0[],push:NXM_OF_ETH_TYPE[]" },
+	{ "tcp,actions=push:tcp_src,clone(set_field:5->tcp_dst),pop:tcp_dst",
+	  "tcp actions=push:NXM_OF_TCP_SRC[],clone(set_field:5->tcp_dst),pop:NXM_OF_TCP_DST[]" },
+	{ "ip,actions=dec_ttl(1,2),dec_ttl(),dec_ttl(0)",
+	  "ip actions=dec_ttl(1,2),dec_ttl,dec_ttl(0)" },
+	{ "tcp,actions=fin_timeout(idle_timeout=5,hard_timeout=6),fin_timeout(),"
+	  "fin_timeout(hard_timeout=7)",
+	  "tcp actions=fin_timeout(idle_timeout=5,hard_timeout=6),fin_timeout(),"
+	  "fin_timeout(hard_timeout=7)" },
+	{ "actions=enqueue:1:2,enqueue(3,4),enqueue:in_port:5,enqueue(local:6)",
+	  "actions=enqueue:1:2,enqueue:3:4,enqueue:IN_PORT:5,enqueue:LOCAL:6" },
+	{ "actions=set_queue:5,pop_queue,write_actions(set_queue:0x10)",
+	  "actions=set_queue:5,pop_queue,write_actions(set_queue:16)" },
+	{ "actions=check_pkt_larger(1500)->reg0[3],check_pkt_larger(0x10)->NXM_NX_REG9[0]",
+	  "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],check_pkt_larger(16)->NXM_NX_REG9[0]" },
+	{ "actions=delete_field:tun_metadata0,delete_field:tun_metadata63",
+	  "actions=delete_field:tun_metadata0,delete_field:tun_metadata63" },
+	{ "actions=sample(probability=100),sample(probability=65535,collector_set_id=1,"
+	  "obs_domain_id=2,obs_point_id=3,sampling_port=4,egress),sample(ingress,probability=1)",
+	  "actions=sample(probability=100,collector_set_id=0,obs_domain_id=0,obs_point_id=0),"
+	  "sample(probability=65535,collector_set_id=1,obs_domain_id=2,obs_point_id=3,"
+	  "sampling_port=4,egress),"
+	  "sample(probability=1,collector_set_id=0,obs_domain_id=0,obs_point_id=0,ingress)" },
+	{ "actions=multipath(eth_src,50,modulo_n,2,0,reg0[0..7]),multipath(symmetric_l3l4+udp, 50, "
+	  "iter_hash, 12, 13,NXM_NX_REG0[]),multipath(nw_dst,0,hrw,65536,0,reg1[0..15])",
+	  "actions=multipath(eth_src,50,modulo_n,2,0,NXM_NX_REG0[0..7]),"
+	  "multipath(symmetric_l3l4+udp,50,iter_hash,12,13,NXM_NX_REG0[]),"
+	  "multipath(nw_dst,0,hrw,65536,0,NXM_NX_REG1[0..15])" },
+	{ "actions=bundle(eth_src,0,hrw,ofport,members:4,8),bundle(nw_src,1,active_backup,ofport,"
+	  "slaves:local),bundle(symmetric_l3,0,hrw,ofport,members:)",
+	  "actions=bundle(eth_src,0,hrw,ofport,members:4,8),"
+	  "bundle(nw_src,1,active_backup,ofport,members:LOCAL),"
+	  "bundle(symmetric_l3,0,hrw,ofport,members:)" },
+	{ "actions=bundle_load(symmetric_l4,60,active_backup,ofport,reg0,members:2,3)",
+	  "actions=bundle_load(symmetric_l4,60,active_backup,ofport,NXM_NX_REG0[],members:2,3)" },
+	{ "actions=push_mpls:0x8847,set_mpls_label:0x10,set_mpls_tc:3,set_mpls_ttl(9),dec_mpls_ttl,"
+	  "set_field:10->mpls_label,load:3->mpls_tc,pop_mpls:0x0800,mod_nw_src:1.2.3.4",
+	  "actions=push_mpls:0x8847,set_mpls_label(16),set_mpls_tc(3),set_mpls_ttl(9),dec_mpls_ttl,"
+	  "set_field:10->mpls_label,load:0x3->OXM_OF_MPLS_TC[],pop_mpls:0x0800,mod_nw_src:1.2.3."
+	  "4" },
+	{ "mpls,actions=write_actions(push_mpls:0x8848,dec_mpls_ttl,pop_mpls:0x8847)",
+	  "mpls actions=write_actions(push_mpls:0x8848,dec_mpls_ttl,pop_mpls:0x8847)" },
+	{ "actions=controller(max_len=5,meter_id=3),controller(userdata=01,pause,meter_id=3,id=4)",
+	  "actions=controller(max_len=5,meter_id=3),"
+	  "controller(id=4,userdata=01,pause,meter_id=3)" },
 	{ "actions=set_tunnel:5,set_tunnel64:0x500000000",
 	  "actions=set_tunnel:0x5,set_tunnel64:0x500000000" },
 	{ "actions=1 ,2  3", "actions=output:1,output:2,output:3" },
@@ -311,6 +363,44 @@ static const struct {
 	{ "actions=controller(reason=bored)", 27, "bored" },
 	{ "actions=controller(max_len=70000)", 28, "65535" },
 	{ "actions=exit:1", 14, "argument" },
+	{ "actions=push", 9, "push:FIELD" },
+	{ "actions=pop:eth_type", 13, "written" },
+	{ "actions=pop:tcp_dst", 13, "TCP" },
+	{ "actions=clone(goto_table:1)", 15, "inside" },
+	{ "actions=clone(push_vlan:0x8100),set_field:5->vlan_vid", 46, "push_vlan" },
+	{ "actions=write_actions(clone(1))", 23, "write_actions" },
+	{ "actions=write_actions(push:reg0)", 23, "write_actions" },
+	{ "ip,actions=dec_ttl(1,x)", 22, "number" },
+	{ "actions=enqueue:1", 9, "PORT:QUEUE" },
+	{ "actions=enqueue:flood:1", 17, "in_port" },
+	{ "actions=enqueue:1:4294967295", 19, "4294967294" },
+	{ "actions=set_queue:x", 19, "number" },
+	{ "actions=check_pkt_larger(1500)", 9, "LENGTH" },
+	{ "actions=check_pkt_larger:1500->reg0[0]", 9, "LENGTH" },
+	{ "actions=check_pkt_larger(1500)->reg0[0..1]", 33, "1 bit" },
+	{ "actions=delete_field:reg0", 22, "tun_metadata63" },
+	{ "actions=delete_field:tun_metadata64", 34, "63" },
+	{ "tcp,actions=fin_timeout(idle_timeout=70000)", 38, "65535" },
+	{ "tcp,actions=fin_timeout(idle=1)", 25, "idle_timeout" },
+	{ "actions=sample(collector_set_id=1)", 9, "probability" },
+	{ "actions=sample(probability=0)", 28, "65535" },
+	{ "actions=sample(probability=1,egress=2)", 30, "egress" },
+	{ "actions=multipath(eth_src,50,modulo_n,2,0)", 42, "field" },
+	{ "actions=multipath(eth_dst,50,modulo_n,2,0,reg0)", 19, "eth_src" },
+	{ "actions=multipath(eth_src,50,active_backup,2,0,reg0)", 30, "modulo_n" },
+	{ "actions=multipath(eth_src,50,modulo_n,5,0,reg0[0..1])", 43, "2 bits" },
+	{ "actions=bundle(eth_src,0,modulo_n,ofport,members:1)", 26, "hrw" },
+	{ "actions=bundle(eth_src,0,hrw,ofport,1,2)", 37, "members:" },
+	{ "actions=bundle(eth_src,0,hrw,ofport,members:flood)", 45, "port" },
+	{ "actions=bundle_load(eth_src,0,hrw,ofport,reg0[0..7],members:1)", 42, "16 bits" },
+	{ "actions=push_mpls:0x0800", 19, "0x8848" },
+	{ "actions=pop_mpls:0x0800", 9, "MPLS" },
+	{ "mpls,actions=pop_mpls:0x0800,dec_mpls_ttl", 30, "MPLS" },
+	{ "ip,actions=push_mpls:0x8847,mod_nw_src:1.2.3.4", 29, "IPv4" },
+	{ "tcp,actions=push_mpls:0x8847,pop_mpls:0x0800,set_field:1->tcp_dst", 59, "TCP" },
+	{ "actions=set_mpls_label:5", 9, "MPLS" },
+	{ "mpls,actions=set_mpls_tc:8", 26, "7" },
+	{ "actions=controller(meter_id=0)", 29, "meter_id" },
 };
 
 static void test_mistakes(void **state)

@@ -123,7 +123,8 @@ static void check_stats(const struct rig_stats *stats)
 		if (i == DROP_NO_MATCH || i == DROP_ACTION || i == DROP_NO_PORT ||
 		    i == DROP_IN_PORT || i == DROP_PORT_DOWN || i == DROP_NO_PEER ||
 		    i == DROP_TX_MTU || i == DROP_RX_INVALID || i == DROP_TTL ||
-		    i == DROP_CONTROLLER || i == DROP_NO_GROUP || i == DROP_NO_BUCKET)
+		    i == DROP_CONTROLLER || i == DROP_STACK || i == DROP_MPLS_LABELS ||
+		    i == DROP_NO_GROUP || i == DROP_NO_BUCKET)
 			assert_true(stats->n_drops[i] > 0);
 }
 

@@ -1,0 +1,37 @@
+// What the actions*.c files share. Hot; internal to them.
+#ifndef DATAPATH_ACTIONS_H
+#define DATAPATH_ACTIONS_H
+
+#include "datapath/forward.h"
+#include "datapath/subfield.h"
+
+// actions.c: one op, and a list of them, for all `packets`. `next` may be NULL: then nothing jumps
+// on, everything comes back. false: the op ends the list.
+bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_id,
+		    uint64_t packets, unsigned int depth, bool last, struct pipeline_next *next);
+void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, uint8_t table_id,
+		      uint64_t packets, unsigned int depth, struct pipeline_next *next);
+
+// Write bits that are not constant, with everything that a write entails.
+void actions_write(struct forward *forward, unsigned int packet, const struct subfield *to,
+		   const struct bits *value);
+// A time to live came to its end: the list under way is over for the packet.
+void actions_expired(struct forward *forward, unsigned int packet);
+
+// actions_set.c
+void actions_write_set(struct forward *forward, const struct op_nested *write, uint64_t packets);
+
+// actions_clone.c: clone, and the stack that it restores.
+void actions_clone(struct forward *forward, const struct op_nested *clone, uint8_t table_id,
+		   uint64_t packets, unsigned int depth);
+void actions_push(struct forward *forward, const struct subfield *from, uint64_t packets);
+void actions_pop(struct forward *forward, const struct subfield *to, uint64_t packets);
+
+// actions_multipath.c
+void actions_multipath(struct forward *forward, const struct op_multipath *op, uint64_t packets);
+void actions_bundle(struct forward *forward, const struct op_bundle *op, uint64_t packets);
+
+// actions_mpls.c
+void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
+
+#endif

@@ -1,0 +1,138 @@
+// clone, and the stack that it restores.
+#include "datapath/actions.h"
+#include "datapath/stack.h"
+
+// A clone works on so many packets at once: what it saves lies on the thread's stack.
+#define CLONE_PACKETS 4
+
+// --- The stack ---
+
+static void stack_error(struct forward *forward, unsigned int packet)
+{
+	output_drop(forward, packet, DROP_STACK);
+	forward_finish(forward, packet);
+}
+
+void actions_push(struct forward *forward, const struct subfield *from, uint64_t packets)
+{
+	for_each_packet(i, packets)
+	{
+		struct packet_stack *stack = &forward->worker->stacks[i];
+		struct stack_mark *mark = &forward->vector->stacks[i];
+
+		if (unlikely(mark->n_used == STACK_MAX)) {
+			stack_error(forward, (unsigned int)i);
+			continue;
+		}
+		subfield_get(forward->vector, (unsigned int)i, from, &stack->values[mark->n_used]);
+		stack->below[mark->n_used] = mark->top;
+		mark->top = ++mark->n_used;
+	}
+}
+
+void actions_pop(struct forward *forward, const struct subfield *to, uint64_t packets)
+{
+	for_each_packet(i, packets)
+	{
+		struct packet_stack *stack = &forward->worker->stacks[i];
+		struct stack_mark *mark = &forward->vector->stacks[i];
+		const uint16_t top = mark->top;
+
+		if (unlikely(!top)) {
+			stack_error(forward, (unsigned int)i);
+			continue;
+		}
+		mark->top = stack->below[top - 1];
+		if (top > mark->floor)
+			mark->n_used = top - 1;
+		actions_write(forward, (unsigned int)i, to, &stack->values[top - 1]);
+	}
+}
+
+// --- Clone ---
+
+// Everything of a packet that nested actions may change.
+struct saved_packet {
+	unsigned int packet;
+	struct rte_mbuf *mbuf; // with one reference of its own
+	struct stack_mark stack;
+	struct packet_layout layout;
+	uint16_t dirty;
+	bool has_action_set;
+	struct action_set action_set;
+	uint64_t lines[KEY_LINES][KEY_LINE_WORDS];
+};
+
+// The clone has the packet with one more reference: a change of its bytes makes a copy.
+static void save(struct forward *forward, unsigned int packet, struct saved_packet *saved)
+{
+	struct vector *vector = forward->vector;
+	struct stack_mark *mark = &vector->stacks[packet];
+
+	output_pending(forward, packet);
+	saved->packet = packet;
+	saved->mbuf = vector->packets[packet];
+	rte_pktmbuf_refcnt_update(saved->mbuf, 1);
+	saved->stack = *mark;
+	mark->floor = mark->n_used;
+	saved->layout = vector->layout[packet];
+	saved->dirty = vector->dirty[packet];
+	saved->has_action_set = vector->has_action_set >> packet & 1;
+	if (saved->has_action_set)
+		saved->action_set = vector->action_sets[packet];
+	for (unsigned int line = 0; line < KEY_LINES; line++)
+		if (vector->live_lines & 1u << line)
+			memcpy(saved->lines[line], vector->lines[line][packet], KEY_LINE_SIZE);
+}
+
+static void restore(struct forward *forward, const struct saved_packet *saved)
+{
+	struct vector *vector = forward->vector;
+	const unsigned int packet = saved->packet;
+
+	output_pending(forward, packet);
+	rte_pktmbuf_free(vector->packets[packet]);
+	vector->packets[packet] = saved->mbuf;
+	vector->stacks[packet] = saved->stack;
+	vector->layout[packet] = saved->layout;
+	vector->dirty[packet] = saved->dirty;
+	vector->has_action_set &= ~(1ULL << packet);
+	if (saved->has_action_set) {
+		vector->has_action_set |= 1ULL << packet;
+		vector->action_sets[packet] = saved->action_set;
+	}
+	for (unsigned int line = 0; line < KEY_LINES; line++)
+		if (vector->live_lines & 1u << line)
+			memcpy(vector->lines[line][packet], saved->lines[line], KEY_LINE_SIZE);
+}
+
+// A clone is a packet that goes its way to the end: its action set runs too. What an exit inside
+// ends is everything.
+static void clone_some(struct forward *forward, const struct op_nested *clone, uint8_t table_id,
+		       uint64_t packets, unsigned int depth)
+{
+	struct saved_packet saved[CLONE_PACKETS];
+	unsigned int n = 0;
+
+	for_each_packet(i, packets) save(forward, (unsigned int)i, &saved[n++]);
+	actions_run_list(forward, (const uint8_t *)clone->ops, clone->length, table_id, packets,
+			 depth, NULL);
+	if (forward->vector->has_action_set & packets)
+		actions_run_sets(forward, packets & ~forward->finished, depth);
+	while (n-- > 0)
+		restore(forward, &saved[n]);
+}
+
+void actions_clone(struct forward *forward, const struct op_nested *clone, uint8_t table_id,
+		   uint64_t packets, unsigned int depth)
+{
+	while (packets) {
+		uint64_t some = 0;
+
+		for (unsigned int n = 0; n < CLONE_PACKETS && packets; n++) {
+			some |= packets & -packets;
+			packets &= packets - 1;
+		}
+		clone_some(forward, clone, table_id, some, depth);
+	}
+}

@@ -1086,7 +1086,7 @@ void rule_make_write(struct random *random, const struct rule_options *options,
 
 static void bucket_action(struct rule *rule, unsigned int id)
 {
-	switch (below(rule, 12)) {
+	switch (below(rule, 14)) {
 	case 0:
 		add(rule, ",push_vlan:0x8100");
 		break;
@@ -1108,6 +1108,12 @@ static void bucket_action(struct rule *rule, unsigned int id)
 	case 6:
 		if (id < RULE_GROUPS)
 			add(rule, ",group:%u", id + 1 + below(rule, RULE_GROUPS - id));
+		break;
+	case 12:
+		add(rule, ",push_mpls:0x8847");
+		break;
+	case 13:
+		add(rule, ",set_queue:%u", below(rule, 3));
 		break;
 	case 7:
 		add(rule, ",resubmit(%s,%u)", chance(rule, 30) ? "2" : "",

@@ -60,8 +60,8 @@ static const char *const statement_texts[N_STATEMENTS] = {
 	[LAST_FLOW] = "SELECT max(id) FROM flow WHERE id BETWEEN ?1 AND ?2",
 	[FIND_BRIDGE] = "SELECT number FROM flow_bridge WHERE name=?1",
 	[ADD_BRIDGE] = "INSERT INTO flow_bridge (name) VALUES (?1)",
-	[PUT_GROUP] = "INSERT INTO flow_group (bridge, group_id, text) VALUES (?1,?2,?3) "
-		      "ON CONFLICT DO UPDATE SET text=?3",
+	[PUT_GROUP] = ("INSERT INTO flow_group (bridge, group_id, text) VALUES (?1,?2,?3) "
+		       "ON CONFLICT DO UPDATE SET text=?3"),
 	[DELETE_GROUP] = "DELETE FROM flow_group WHERE bridge=?1 AND group_id=?2",
 	[DELETE_GROUPS] = "DELETE FROM flow_group WHERE bridge=?1",
 	[EACH_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 ORDER BY group_id",

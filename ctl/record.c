@@ -147,7 +147,7 @@ int record_set(const struct handler_call *call, const struct schema_table *table
 	return result;
 }
 
-static bool contains(const json_t *array, const json_t *element)
+bool record_contains(const json_t *array, const json_t *element)
 {
 	json_t *other;
 	size_t i;
@@ -164,7 +164,7 @@ static bool is_subset(const json_t *a, const json_t *b)
 	size_t i;
 
 	json_array_foreach ((json_t *)a, i, element)
-		if (!contains(b, element))
+		if (!record_contains(b, element))
 			return false;
 	return true;
 }
@@ -175,7 +175,7 @@ static bool is_disjoint(const json_t *a, const json_t *b)
 	size_t i;
 
 	json_array_foreach ((json_t *)a, i, element)
-		if (contains(b, element))
+		if (record_contains(b, element))
 			return false;
 	return true;
 }

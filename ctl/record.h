@@ -28,4 +28,7 @@ int record_matches(const json_t *row, const struct record_column *condition,
 
 #define RECORD_CONDITIONS "{not-in} {in} {!=} {<=} {>=} {=} {<} {>} != <= >= = < >"
 
+// Is an equal element in the array?
+bool record_contains(const json_t *array, const json_t *element);
+
 #endif

@@ -314,17 +314,6 @@ static const struct schema_column *changing_column(const struct handler_call *ca
 	return column;
 }
 
-static bool contains(const json_t *array, const json_t *element)
-{
-	json_t *other;
-	size_t i;
-
-	json_array_foreach ((json_t *)array, i, other)
-		if (json_equal(other, element))
-			return true;
-	return false;
-}
-
 // Put a set of elements back into the form that the column has in a row.
 static int store_elements(const struct schema_column *column, json_t *row, json_t *elements,
 			  struct error *error)
@@ -365,7 +354,7 @@ static int add_elements(const struct schema_column *column, json_t *row, const j
 	}
 	elements = schema_elements(column, value);
 	json_array_foreach ((json_t *)more, i, element)
-		if (!contains(elements, element))
+		if (!record_contains(elements, element))
 			json_array_append(elements, element);
 	return store_elements(column, row, elements, error);
 }
@@ -388,7 +377,7 @@ static int remove_elements(const struct schema_column *column, json_t *row, cons
 	elements = schema_elements(column, value);
 	kept = json_array();
 	json_array_foreach (elements, i, element)
-		if (!contains(less, element))
+		if (!record_contains(less, element))
 			json_array_append(kept, element);
 	json_decref(elements);
 	return store_elements(column, row, kept, error);

@@ -400,8 +400,6 @@ static void render_trace(const json_t *request, const json_t *answer, struct tex
 		render_trace_outcome(item, text);
 	json_array_foreach (json_object_get(answer, "drops"), i, item)
 		text_addf(text, "Dropped: %s: %s\n", string(item, "reason"), string(item, "help"));
-	if (*string(answer, "final_flow"))
-		text_addf(text, "Final flow: %s\n", string(answer, "final_flow"));
 	if (!json_array_size(json_object_get(answer, "outcome")) &&
 	    !json_array_size(json_object_get(answer, "drops")))
 		text_add(text, "Sent nowhere\n");

@@ -67,13 +67,13 @@ void output_flush(struct worker *worker)
 	worker->n_tx_active = 0;
 }
 
-static void drop_at_port(struct worker *worker, struct forwarding_port *port,
-			 enum drop_reason reason, struct rte_mbuf *packet)
+// A refusal by the output port is counted there.
+static void count_tx_drop(struct worker *worker, const struct forwarding_port *port,
+			  enum drop_reason reason)
 {
 	worker_count_tx_drop(worker, port->vport, reason, 1);
 	if (unlikely(worker->trace))
 		worker->trace->drop(worker->trace->context, port, reason);
-	rte_pktmbuf_free(packet);
 }
 
 // Hand a packet to the bridge on the other side of a patch port. It goes on when the vector that
@@ -100,7 +100,8 @@ static void send_to_patch(struct forward *forward, struct forwarding_port *port,
 			(struct patch_packet){ packet, peer, forward->hops + 1 };
 		return;
 	}
-	drop_at_port(worker, port, reason, packet);
+	count_tx_drop(worker, port, reason);
+	rte_pktmbuf_free(packet);
 }
 
 // Queue a packet for a port; takes it. `packet` may be shared with other ports' queues.
@@ -145,14 +146,11 @@ static bool port_accepts(const struct forwarding_port *port, const struct rte_mb
 	return true;
 }
 
-// A refusal by the output port is counted there.
 static void refuse(struct forward *forward, unsigned int packet, struct forwarding_port *port,
 		   enum drop_reason reason)
 {
 	count_instance(forward, packet);
-	worker_count_tx_drop(forward->worker, port->vport, reason, 1);
-	if (unlikely(forward->trace))
-		forward->trace->drop(forward->trace->context, port, reason);
+	count_tx_drop(forward->worker, port, reason);
 }
 
 void output_pending(struct forward *forward, unsigned int packet)

@@ -27,6 +27,7 @@
 
 struct ref_packet {
 	unsigned int size;
+	bool retyped; // a rule said what lies behind a popped MPLS entry: it may have been wrong
 	uint8_t bytes[REF_PACKET_MAX];
 };
 

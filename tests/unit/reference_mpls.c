@@ -67,5 +67,6 @@ bool ref_pop_mpls(struct ref_packet *packet, uint16_t type)
 	fix_length(packet, &layout, 0xfffc);
 	ref_put16(packet->bytes + layout.mpls - 2, type);
 	shift(packet, layout.mpls, false);
+	packet->retyped = true;
 	return true;
 }

@@ -104,6 +104,7 @@ static void output_index(struct run *run, unsigned int index, uint32_t max_len)
 
 		output->ofport = port->ofport;
 		output->packet.size = size;
+		output->packet.retyped = run->packet.retyped;
 		memcpy(output->packet.bytes, run->packet.bytes, size);
 		result->n_outputs++;
 	} else {
@@ -887,6 +888,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	memset(&run.key, 0, sizeof(run.key));
 	run.bridge = bridge;
 	run.packet = *packet;
+	run.packet.retyped = false;
 	run.length = packet->size;
 	run.stopped = run.exited = run.ended = run.exhausted = false;
 	stack.n = stack.lowest = stack.kept = 0;

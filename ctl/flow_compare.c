@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "ctl/flow_list.h"
 #include "ctl/flow_print.h"
+#include "flowtable/program_share.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,8 +23,7 @@ static bool is_same_flow(const struct flow *a, const struct flow *b)
 {
 	return a->cookie == b->cookie && a->idle_timeout == b->idle_timeout &&
 	       a->hard_timeout == b->hard_timeout && a->importance == b->importance &&
-	       a->flags == b->flags && a->program->size == b->program->size &&
-	       !memcmp(a->program->ops, b->program->ops, a->program->size);
+	       a->flags == b->flags && program_is_same(a->program, b->program);
 }
 
 static int compare_u64(uint64_t a, uint64_t b)

@@ -2,6 +2,7 @@
 #include "datapath/parse.h"
 #include "datapath/write_back.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #define TPID_VLAN RTE_BE16(0x8100)
@@ -81,6 +82,11 @@ static void run_vlan(struct forward *forward, const struct op_vlan *op, uint64_t
 
 // --- Fields ---
 
+static bool is_icmp(uint8_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
 // Those of `packets` that have the header that the field is in: for the others a write does nothing
 // (ovs-actions(7), set_field), neither now nor to what later tables match.
 static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint64_t packets)
@@ -104,8 +110,10 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 			has = layout->l3 && (type == RTE_BE16(0x0806) || type == RTE_BE16(0x8035));
 		else if (dirty & DIRTY_MPLS)
 			has = layout->n_mpls;
+		else if (dirty & DIRTY_ND)
+			has = layout->nd;
 		else
-			has = dirty & DIRTY_ND ? layout->nd : layout->l4;
+			has = layout->l4 && !(dirty & DIRTY_ICMP) == !is_icmp(layout->l4_proto);
 		having |= (uint64_t)has << i;
 	}
 	return having;

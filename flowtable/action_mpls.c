@@ -47,30 +47,17 @@ ACTION_PARSER(action_parse_push_mpls)
 	return add_mpls(parser, OP_PUSH_MPLS, (uint16_t)type);
 }
 
-static int check_mpls(struct action_parser *parser, struct span name, const char *word)
-{
-	if (parser->match && !match_has_prerequisite(parser->match, &fields[FIELD_MPLS_LABEL]))
-		return parser_error(&parser->parser, name.at,
-				    "%s needs an MPLS match in the flow's match: add mpls", word);
-	return 0;
-}
-
 ACTION_PARSER(action_parse_pop_mpls)
 {
 	uint64_t type;
 	int error = parse_number(&parser->parser, argument, word->name, 0x600, UINT16_MAX, &type);
 
-	if (!error)
-		error = check_mpls(parser, name, word->name);
+	(void)name;
 	return error ? error : add_mpls(parser, OP_POP_MPLS, (uint16_t)type);
 }
 
 ACTION_PARSER(action_parse_dec_mpls_ttl)
 {
-	int error = check_mpls(parser, name, word->name);
-
-	if (error)
-		return error;
 	program_reads(&parser->builder, &fields[FIELD_MPLS_TTL]);
 	program_writes(&parser->builder, &fields[FIELD_MPLS_TTL]);
 	return action_parse_bare(parser, word, name, argument);

@@ -152,13 +152,9 @@ ACTION_PARSER(action_parse_dec_ttl)
 	unsigned int n = 0;
 	int error = parse_ids(parser, argument, ids, &n);
 
+	(void)name;
 	if (error)
 		return error;
-	if (parser->match && !match_has_prerequisite(parser->match, ttl))
-		return parser_error(&parser->parser, name.at,
-				    "dec_ttl needs %s in the flow's match: add %s",
-				    field_prerequisite_text(ttl->prerequisite),
-				    field_prerequisite_remedy(ttl->prerequisite));
 	dec = program_add(&parser->builder, word->code, sizeof(*dec) + n * sizeof(*ids));
 	if (dec) {
 		dec->n_ids = (uint16_t)n;

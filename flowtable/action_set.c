@@ -153,38 +153,20 @@ ACTION_PARSER(action_parse_load)
 }
 
 // mod_dl_src and its kin: the field is the word's argument.
+// These come from OpenFlow 1.0, which knows no prerequisites: they do nothing to packets without the
+// header, and flows in use rely on it.
 ACTION_PARSER(action_parse_mod)
 {
 	const struct field *field = &fields[word->argument];
-	bool is_port = word->argument == FIELD_TCP_SRC || word->argument == FIELD_TCP_DST;
 	struct subfield whole;
 	struct field_value value;
 	struct field_value mask;
-	bool satisfied = true;
 	int error;
 
-	if (is_port && parser->match) // of whichever protocol the flow matches
-		field = parse_field_name(&parser->parser, span_of(field->shown), parser->match,
-					 &satisfied);
-	else if (parser->match)
-		satisfied = match_has_prerequisite(parser->match, field);
-	if (is_port && satisfied && field && field->dirty != DIRTY_TRANSPORT)
-		satisfied = false; // an ICMP type is no port
-	if (!satisfied && is_port)
-		return parser_error(&parser->parser, name.at,
-				    "%s needs a TCP, UDP or SCTP match in the flow's match: add "
-				    "tcp, udp or sctp",
-				    word->name);
-	if (!satisfied)
-		return parser_error(&parser->parser, name.at,
-				    "%s needs %s in the flow's match: "
-				    "add %s",
-				    word->name, field_prerequisite_text(field->prerequisite),
-				    field_prerequisite_remedy(field->prerequisite));
+	(void)name;
 	if (memchr(argument.at, '/', argument.length))
 		return parser_error(&parser->parser, argument.at, "%s takes no mask", word->name);
-	error = parse_field_value(&parser->parser, is_port ? &fields[word->argument] : field,
-				  argument, &value, &mask);
+	error = parse_field_value(&parser->parser, field, argument, &value, &mask);
 	if (error)
 		return error;
 	error = check_writes_something(parser, argument, &mask);

@@ -146,6 +146,7 @@ struct subfield {
 	const struct field *field;
 	uint16_t offset; // lowest bit
 	uint16_t n_bits;
+	uint32_t reserved; // 0: ops are compared byte by byte
 };
 
 #endif

@@ -312,31 +312,23 @@ static int parse_value(struct parser *parser, const struct field *field, struct 
 	return parse_plain_number(parser, field, span, value);
 }
 
-// Bits of the value that the mask does not cover are a mistake, not a shorthand.
-static int check_outside_mask(struct parser *parser, const struct field *field, struct span span,
-			      const struct field_value *value, const struct field_value *mask)
+// Bits of the value outside of its mask mean nothing: flows in use have them.
+static void clear_outside_mask(struct field_value *value, const struct field_value *mask)
 {
-	struct field_value inside;
-	struct text text = { 0 };
-	bool outside = false;
+	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++)
+		value->bytes[i] &= mask->bytes[i];
+}
 
-	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++) {
-		inside.bytes[i] = value->bytes[i] & mask->bytes[i];
-		outside |= inside.bytes[i] != value->bytes[i];
-	}
-	if (!outside)
-		return 0;
-	if (field->format == FORMAT_TOS) {
-		parser_error(parser, span.at, "%s leaves the two ECN bits alone: %.*s sets them",
-			     field->shown, SPAN_ARGS(span));
-	} else {
-		field_format_value(field, &inside, mask, parser->ports, &text);
-		parser_error(parser, span.at,
-			     "%.*s has bits set that its mask does not cover: write %s",
-			     SPAN_ARGS(span), text.data ? text.data : "the masked value");
-	}
-	text_free(&text);
-	return -EINVAL;
+// But a value without a mask that the field has no room for is a mistake.
+static int check_whole(struct parser *parser, const struct field *field, struct span span,
+		       const struct field_value *value, const struct field_value *mask)
+{
+	for (unsigned int i = 0; i < FIELD_VALUE_SIZE; i++)
+		if (value->bytes[i] & ~mask->bytes[i])
+			return parser_error(parser, span.at,
+					    "%s leaves the two ECN bits alone: %.*s sets them",
+					    field->shown, SPAN_ARGS(span));
+	return 0;
 }
 
 int parse_field_value(struct parser *parser, const struct field *field, struct span span,
@@ -360,7 +352,7 @@ int parse_field_value(struct parser *parser, const struct field *field, struct s
 	if (field->format == FORMAT_PORT || field->format == FORMAT_PORT16 ||
 	    !span_split(span, '/', &head, &rest)) {
 		error = parse_value(parser, field, span, value, mask);
-		return error ? error : check_outside_mask(parser, field, span, value, mask);
+		return error ? error : check_whole(parser, field, span, value, mask);
 	}
 	error = field_flags(field) ? parse_plain_number(parser, field, head, value)
 				   : parse_value(parser, field, head, value, mask);
@@ -368,7 +360,8 @@ int parse_field_value(struct parser *parser, const struct field *field, struct s
 		error = parser_error(parser, rest.at, "%s takes no mask", field->shown);
 	if (!error)
 		error = parse_mask(parser, field, rest, mask);
-	return error ? error : check_outside_mask(parser, field, span, value, mask);
+	clear_outside_mask(value, mask);
+	return error;
 }
 
 int field_parse_value(const struct field *field, const char *string, const struct port_names *ports,

@@ -124,9 +124,8 @@ int parse_subfield(struct parser *parser, struct span span, const struct match *
 
 	if (!field)
 		return -EINVAL;
-	subfield->field = field;
-	subfield->offset = 0;
-	subfield->n_bits = (uint16_t)field_subfield_bits(field);
+	*subfield =
+		(struct subfield){ .field = field, .n_bits = (uint16_t)field_subfield_bits(field) };
 	if (!bracket)
 		return 0;
 	return parse_bits(parser, (struct span){ bracket, span.length - name.length }, field,

@@ -17,6 +17,52 @@ static bool is_same(const struct program *a, const struct program *b)
 	       a->flags == b->flags && !memcmp(a->ops, b->ops, a->size);
 }
 
+// Ops that keep what their own flow's packets did.
+static bool is_private(const struct program *program)
+{
+	return program->flags & (PROGRAM_LEARNS | PROGRAM_FIN_TIMEOUT);
+}
+
+static void forget_packets(uint8_t *at, size_t size)
+{
+	for (uint8_t *const end = at + size; at < end; at += ((struct op *)at)->size) {
+		struct op_nested *nested = (struct op_nested *)at;
+
+		switch (((struct op *)at)->code) {
+		case OP_LEARN:
+			((struct op_learn *)at)->rule = NULL;
+			break;
+		case OP_FIN_TIMEOUT:
+			((struct op_fin_timeout *)at)->seen = 0;
+			break;
+		case OP_CLONE:
+		case OP_WRITE_ACTIONS:
+			forget_packets((uint8_t *)nested->ops, nested->length);
+			break;
+		}
+	}
+}
+
+bool program_is_same(const struct program *a, const struct program *b)
+{
+	struct program *copies[2] = { NULL, NULL };
+	const struct program *both[2] = { a, b };
+	bool same = false;
+
+	if (a == b || !is_private(a) || !is_private(b) || a->size != b->size)
+		return a == b || is_same(a, b);
+	for (unsigned int i = 0; i < 2; i++) {
+		copies[i] = program_for_one_more((struct program *)(uintptr_t)both[i]);
+		if (copies[i])
+			forget_packets(copies[i]->ops, copies[i]->size);
+	}
+	if (copies[0] && copies[1])
+		same = is_same(copies[0], copies[1]);
+	free(copies[0]);
+	free(copies[1]);
+	return same;
+}
+
 static struct program **slot_of(const struct program *program)
 {
 	return &slots[program->hash % N_SLOTS];
@@ -26,12 +72,6 @@ struct program *program_ref(struct program *program)
 {
 	program->n_more_users++;
 	return program;
-}
-
-// Ops that keep what their own flow's packets did.
-static bool is_private(const struct program *program)
-{
-	return program->flags & (PROGRAM_LEARNS | PROGRAM_FIN_TIMEOUT);
 }
 
 struct program *program_for_one_more(struct program *program)

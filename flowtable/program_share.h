@@ -11,6 +11,9 @@
 // one user of it.
 struct program *program_share(struct program *program);
 
+// Do both do the same? What ops keep of their flow's packets does not count.
+bool program_is_same(const struct program *a, const struct program *b);
+
 // The same for one more flow: one more user, or a copy where ops keep what their flow's packets did.
 // NULL without memory.
 struct program *program_for_one_more(struct program *program);

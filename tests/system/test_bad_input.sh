@@ -52,7 +52,6 @@ check "unknown action" refused "outptu" add-flow "$bridge" actions=outptu:1
 check "missing actions" refused "actions" add-flow "$bridge" in_port=1
 check "missing prerequisite" refused "tcp" add-flow "$bridge" tp_dst=80,actions=drop
 check "wrong address" refused "10.0.0.256" add-flow "$bridge" ip,nw_dst=10.0.0.256,actions=drop
-check "value outside its mask" refused "mask" add-flow "$bridge" reg0=0x10/0x0f,actions=drop
 check "field that takes no mask" refused "mask" add-flow "$bridge" ip,nw_ttl=1/1,actions=drop
 check "value out of range" refused "65536" add-flow "$bridge" tcp,tp_dst=65536,actions=drop
 check "table out of range" refused "255" add-flow "$bridge" table=255,actions=drop

@@ -154,9 +154,28 @@ static void store(struct run *run, const struct key *want)
 	ref_parse(&run->packet, &run->key, NULL);
 }
 
+// A write into a header that the packet does not have is none, even where the key has another
+// header's field in the same place.
+static bool applies(struct run *run, const struct field *field)
+{
+	struct key key;
+	struct ref_layout layout;
+
+	ref_parse(&run->packet, &key, &layout);
+	if (field->dirty & DIRTY_IPV4)
+		return layout.ipv4;
+	if (field->dirty & DIRTY_TRANSPORT)
+		return layout.l4 &&
+		       (layout.l4_proto == 6 || layout.l4_proto == 17 || layout.l4_proto == 132);
+	return true;
+}
+
 static void set(struct run *run, const struct op_set *op)
 {
 	struct key want = run->key;
+
+	if (!applies(run, &fields[op->field]))
+		return;
 
 	for (unsigned int i = 0; i < op->n_words; i++) {
 		uint64_t *word = &want.words[op->words[i].word];

@@ -889,6 +889,37 @@ static void group(struct rule *rule)
 	add(rule, ",group:%u", 1 + below(rule, RULE_GROUPS + (chance(rule, 10) ? 1 : 0)));
 }
 
+// Without a match on the header that it goes into.
+static void write_anywhere(struct rule *rule)
+{
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",mod_nw_src:%s", PICK(rule, ipv4s));
+		break;
+	case 1:
+		add(rule, ",mod_nw_dst:%s", PICK(rule, ipv4s));
+		break;
+	case 2:
+		add(rule, ",mod_nw_tos:%u", PICK(rule, toses) & 0xfc);
+		break;
+	case 3:
+		add(rule, ",mod_nw_ttl:%u", PICK(rule, ttls));
+		break;
+	case 4:
+		add(rule, ",mod_tp_src:%u", PICK(rule, ports));
+		break;
+	case 5:
+		add(rule, ",mod_tp_dst:%u", PICK(rule, ports));
+		break;
+	case 6:
+		add(rule, ",dec_ttl");
+		break;
+	default:
+		add(rule, ",set_mpls_tc:%u", below(rule, 8));
+		break;
+	}
+}
+
 static void action(struct rule *rule)
 {
 	unsigned int kind = below(rule, 100);
@@ -909,6 +940,9 @@ static void action(struct rule *rule)
 			break;
 		case 6:
 			queue(rule);
+			break;
+		case 7:
+			write_anywhere(rule);
 			break;
 		default:
 			clone_actions(rule);

@@ -259,8 +259,9 @@ static void test_subfields(void **state)
 		unsigned int n_bits = field_subfield_bits(field);
 
 		for (unsigned int first = 0; first < n_bits; first += 3) {
-			struct subfield subfield = { field, (uint16_t)first,
-						     (uint16_t)(n_bits - first) };
+			struct subfield subfield = { .field = field,
+						     .offset = (uint16_t)first,
+						     .n_bits = (uint16_t)(n_bits - first) };
 			struct subfield got;
 			struct text text = { 0 };
 			struct error error;

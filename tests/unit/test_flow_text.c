@@ -152,7 +152,8 @@ static const char *const flows[][2] = {
 	  "ip,reg1=0x10/0xf0,nw_dst=10.0.0.0/8 actions=drop" },
 	// OpenFlow 1.0 has no prerequisites.
 	{ "actions=mod_nw_src:1.2.3.4,mod_nw_tos:4,mod_nw_ttl:9,dec_ttl,mod_tp_src:5,mod_tp_dst:6",
-	  "actions=mod_nw_src:1.2.3.4,mod_nw_tos:4,mod_nw_ttl:9,dec_ttl,mod_tp_src:5,mod_tp_dst:6" },
+	  "actions=mod_nw_src:1.2.3.4,mod_nw_tos:4,mod_nw_ttl:9,dec_ttl,mod_tp_src:5,mod_tp_dst:"
+	  "6" },
 	{ "icmp,actions=mod_tp_src:5,pop_mpls:0x0800,dec_mpls_ttl,set_mpls_label:5",
 	  "icmp actions=mod_tp_src:5,pop_mpls:0x0800,dec_mpls_ttl,set_mpls_label(5)" },
 	{ "udp,actions=set_field:53->tp_dst,mod_tp_src:5",

@@ -91,13 +91,11 @@ static void trace_lookup(struct forward *forward, uint8_t table_id, uint64_t pac
 	}
 }
 
-// Those of `packets` that hit this flow, or none for NULL. Packets that hit the same flow go through
-// its actions together.
-static inline uint64_t same_flow(const struct flow *const *results, uint64_t packets,
-				 const struct flow *flow)
+// Those of `packets` whose pointer, of VECTOR_SIZE aligned ones, is this one.
+static inline uint64_t same_pointer(const void *pointers, uint64_t packets, const void *pointer)
 {
-	const lanes *groups = (const lanes *)results;
-	const lanes wanted = (lanes){ 0 } + (uint64_t)(uintptr_t)flow;
+	const lanes *groups = pointers;
+	const lanes wanted = (lanes){ 0 } + (uint64_t)(uintptr_t)pointer;
 	uint64_t same = 0;
 
 	for (unsigned int g = 0; g < VECTOR_SIZE / LANES; g++)
@@ -109,6 +107,43 @@ static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_por
 {
 	for_each_packet(i, packets) vector_core(vector, (unsigned int)i)->in_port =
 		rte_cpu_to_be_32(in_port);
+}
+
+// Packets that hit flows with the same program (program_share.h) go through its actions together,
+// whichever flows these are.
+static void run_programs(struct forward *forward, const struct flow *const *flows, uint8_t table_id,
+			 uint64_t packets, unsigned int depth, struct pipeline_next *next)
+{
+	_Alignas(64) const struct program *programs[VECTOR_SIZE] = { NULL };
+
+	for_each_packet(i, packets)
+	{
+		programs[i] = rcu_read(&flows[i]->program);
+		if (likely(!forward->trace))
+			counter_add(forward->worker->counters, flows[i]->counter, 1,
+				    forward->vector->length[i]);
+	}
+	while (packets) {
+		const struct program *program = programs[__builtin_ctzll(packets)];
+		const uint64_t group = same_pointer(programs, packets, program);
+
+		packets &= ~group;
+		actions_run(forward, program, table_id, group, depth, next);
+	}
+}
+
+static void run_flows(struct forward *forward, const struct flow *const *flows, uint8_t table_id,
+		      uint64_t packets, unsigned int depth, struct pipeline_next *next)
+{
+	const struct flow *first = flows[__builtin_ctzll(packets)];
+
+	if (same_pointer(flows, packets, first) != packets) {
+		run_programs(forward, flows, table_id, packets, depth, next);
+		return;
+	}
+	if (likely(!forward->trace))
+		count_flow(forward, first, packets);
+	actions_run(forward, rcu_read(&first->program), table_id, packets, depth, next);
 }
 
 // in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
@@ -127,7 +162,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	}
 	if (likely(table)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
-		hit = packets & ~same_flow(results, packets, NULL);
+		hit = packets & ~same_pointer(results, packets, NULL);
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
@@ -137,15 +172,8 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
 	forward->vector->missed = (forward->vector->missed & ~packets) | (packets & ~hit);
-	while (hit) {
-		const struct flow *flow = results[__builtin_ctzll(hit)];
-		uint64_t group = same_flow(results, hit, flow);
-
-		hit &= ~group;
-		if (likely(!forward->trace))
-			count_flow(forward, flow, group);
-		actions_run(forward, rcu_read(&flow->program), table_id, group, depth, next);
-	}
+	if (likely(hit))
+		run_flows(forward, results, table_id, hit, depth, next);
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,

@@ -315,8 +315,7 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		if (output->port == OFPP_NORMAL)
 			normal_run(forward, packets);
 		else
-			for_each_packet(i, packets)
-				output_to(forward, (unsigned int)i, output->port, output->max_len);
+			output_all_to(forward, packets, output->port, output->max_len);
 		break;
 	}
 	case OP_OUTPUT_REG: {

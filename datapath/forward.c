@@ -54,6 +54,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	};
 	uint64_t all = vector_mask(n), good;
 	uint64_t bytes = 0;
+	uint16_t lines;
 
 	keys_init(vector);
 	vector->n = n;
@@ -63,7 +64,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	memset(vector->n_lookups, 0, sizeof(vector->n_lookups));
 	memset(vector->stacks, 0, sizeof(vector->stacks));
 	memset(vector->pending, 0, sizeof(*vector->pending) * n);
-	memset(vector->reason, DROP_ACTION, sizeof(vector->reason));
+	vector->missed = 0;
 	for (unsigned int i = 0; i < n; i++) {
 		gather_headers(packets[i]);
 		vector->packets[i] = packets[i];
@@ -77,7 +78,10 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		counters->rx_bytes += bytes;
 	}
 
-	good = parse_vector(vector, all, port->ofport, rcu_read(&forwarding->lines));
+	lines = rcu_read(&forwarding->lines);
+	if (unlikely(worker->trace)) // which tells of every field
+		lines |= KEY_LINES_HEADERS;
+	good = parse_vector(vector, all, port->ofport, lines);
 	if (unlikely(worker->trace && worker->trace->metadata && !hops))
 		set_trace_metadata(vector, worker->trace->metadata);
 	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
@@ -138,7 +142,7 @@ bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *ke
 
 	keys_init(&vector);
 	vector.packets[0] = packet;
-	good = parse_vector(&vector, 1, in_port, (1 << KEY_LINES) - 1) != 0;
+	good = parse_vector(&vector, 1, in_port, KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1)) != 0;
 	vector_get_key(&vector, 0, key);
 	return good;
 }

@@ -62,6 +62,8 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 
 // output.c: decide that a packet, as it is now, leaves through a port.
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
+// The same for several packets.
+void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, uint32_t max_len);
 // One instance of a packet ends here for `reason`.
 void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason);
 void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port);

@@ -60,7 +60,7 @@ static bool compile_fields(struct group *group)
 		if (!mask.words[w])
 			continue;
 		group->words[group->n_words++] = (struct group_word){ (uint16_t)w, mask.words[w] };
-		group->lines |= (uint16_t)(1u << w / KEY_LINE_WORDS);
+		group->lines |= key_word_lines(w, mask.words[w]);
 	}
 	return group->words != NULL;
 }
@@ -80,7 +80,7 @@ static bool compile_selection(struct group *group)
 		group->symmetric = text->method_param >> 32 == 1;
 	}
 	if (!text->n_fields)
-		group->lines |= 1 << KEY_LINE_IPV6;
+		group->lines |= 1 << KEY_LINE_IPV6 | KEY_LINES_HEADERS;
 	else if (!compile_fields(group))
 		return false;
 	group->slots = malloc(GROUP_SLOTS * sizeof(*group->slots));

@@ -104,14 +104,24 @@ static void send_to_patch(struct forward *forward, struct forwarding_port *port,
 	rte_pktmbuf_free(packet);
 }
 
+static inline void queue(struct worker *worker, struct forwarding_port *port,
+			 struct rte_mbuf *packet)
+{
+	struct tx_batch *batch = &worker->tx[port->vport->index];
+
+	if (batch->n == 0)
+		worker->tx_active[worker->n_tx_active++] = port;
+	batch->packets[batch->n++] = packet;
+	if (unlikely(batch->n == VECTOR_SIZE))
+		output_flush(worker);
+}
+
 // Queue a packet for a port; takes it. `packet` may be shared with other ports' queues.
 static void send(struct forward *forward, struct forwarding_port *port, struct rte_mbuf *packet)
 {
 	struct worker *worker = forward->worker;
-	struct vport *vport = port->vport;
-	struct tx_batch *batch;
 
-	if (unlikely(!vport->polled)) {
+	if (unlikely(!port->vport->polled)) {
 		send_to_patch(forward, port, packet);
 		return;
 	}
@@ -120,26 +130,24 @@ static void send(struct forward *forward, struct forwarding_port *port, struct r
 		rte_pktmbuf_free(packet);
 		return;
 	}
-	batch = &worker->tx[vport->index];
-	if (batch->n == 0)
-		worker->tx_active[worker->n_tx_active++] = port;
-	batch->packets[batch->n++] = packet;
-	if (unlikely(batch->n == VECTOR_SIZE))
-		output_flush(worker);
+	queue(worker, port, packet);
+}
+
+// Room for the Ethernet header and two tags beside the layer-3 MTU.
+static inline uint32_t output_longest(const struct forwarding_port *port)
+{
+	return port->vport->mtu + 14 + 8;
 }
 
 // May this port send the packet as it is now?
 static bool port_accepts(const struct forwarding_port *port, const struct rte_mbuf *packet,
 			 enum drop_reason *reason)
 {
-	// Room for the Ethernet header and two tags beside the layer-3 MTU.
-	const uint32_t longest = port->vport->mtu + 14 + 8;
-
 	if (unlikely(!port->admin_up)) {
 		*reason = DROP_PORT_DOWN;
 		return false;
 	}
-	if (unlikely(rte_pktmbuf_pkt_len(packet) > longest)) {
+	if (unlikely(rte_pktmbuf_pkt_len(packet) > output_longest(port))) {
 		*reason = DROP_TX_MTU;
 		return false;
 	}
@@ -329,21 +337,57 @@ void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, ui
 	}
 }
 
-void output_finish(struct forward *forward, uint64_t packets)
+// A packet that comes from where it would go to, that has an output waiting, or changes to write, or
+// that this port cannot send, goes the long way.
+static inline bool is_simple(const struct vector *vector, unsigned int packet, rte_be32_t ofport,
+			     uint32_t longest)
+{
+	const struct key_core *core = (const struct key_core *)vector->lines[KEY_LINE_CORE][packet];
+
+	return !vector->pending[packet] && !vector->dirty[packet] && core->in_port != ofport &&
+	       rte_pktmbuf_pkt_len(vector->packets[packet]) <= longest;
+}
+
+void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, uint32_t max_len)
 {
 	struct vector *vector = forward->vector;
+	struct forwarding_port *port =
+		ofport < OFPP_MAX ? forwarding_port(forward->forwarding, ofport) : NULL;
+	const rte_be32_t number = rte_cpu_to_be_32(ofport);
+	const bool usual = port && port->admin_up && max_len == MAX_LEN_ALL;
 
 	for_each_packet(i, packets)
 	{
+		if (likely(usual &&
+			   is_simple(vector, (unsigned int)i, number, output_longest(port))))
+			vector->pending[i] = port;
+		else
+			output_to(forward, (unsigned int)i, ofport, max_len);
+	}
+}
+
+void output_finish(struct forward *forward, uint64_t packets)
+{
+	struct vector *vector = forward->vector;
+	struct worker *worker = forward->worker;
+
+	for_each_packet(i, packets)
+	{
+		const uint64_t bit = 1ULL << i;
 		struct forwarding_port *port = vector->pending[i];
 
-		if (likely(port)) {
+		if (likely(port && port->vport->polled && !forward->trace &&
+			   !(vector->delivered & bit))) {
+			queue(worker, port, vector->packets[i]);
+			continue;
+		}
+		if (port) {
 			count_instance(forward, (unsigned int)i);
 			send(forward, port, vector->packets[i]);
 			continue;
 		}
-		if (!(vector->delivered & 1ULL << i))
-			count_drop(forward, vector->reason[i]);
+		if (!(vector->delivered & bit))
+			count_drop(forward, vector->missed & bit ? DROP_NO_MATCH : DROP_ACTION);
 		rte_pktmbuf_free(vector->packets[i]);
 	}
 }

@@ -8,7 +8,8 @@
 
 #include "datapath/vector.h"
 
-// Fill the lines in `lines` (bit l: line l) for every packet of `packets`, all from `in_port`.
+// Fill the lines in `lines` (bit l: line l) for every packet of `packets`, all from `in_port`. Without
+// KEY_LINES_HEADERS only what is no header: vector->layout is not filled either.
 // Registers and metadata are zeroed. Returns the packets that are well formed enough to forward.
 uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port, uint16_t lines);
 

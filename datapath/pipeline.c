@@ -1,5 +1,6 @@
 #include "common/rcu.h"
 #include "datapath/forward.h"
+#include "flowtable/classifier/lanes.h"
 
 // Take the lowest table out of the list: packets that took different ways meet again there.
 static uint8_t next_take(struct pipeline_next *next, uint64_t *packets)
@@ -34,9 +35,26 @@ static void count_flow(struct forward *forward, const struct flow *flow, uint64_
 {
 	uint64_t bytes = 0;
 
-	for_each_packet(i, packets) bytes += forward->vector->length[i];
+	if (likely(packets == vector_mask(forward->vector->n)))
+		for (unsigned int i = 0; i < forward->vector->n; i++)
+			bytes += forward->vector->length[i];
+	else
+		for_each_packet(i, packets) bytes += forward->vector->length[i];
 	counter_add(forward->worker->counters, flow->counter,
 		    (uint64_t)__builtin_popcountll(packets), bytes);
+}
+
+static inline void count_lookups(uint16_t n_lookups[VECTOR_SIZE], uint64_t packets)
+{
+#if defined(__AVX512BW__)
+	__m512i *counts = (__m512i *)n_lookups, one = _mm512_set1_epi16(1);
+
+	counts[0] = _mm512_mask_add_epi16(counts[0], (__mmask32)packets, counts[0], one);
+	counts[1] = _mm512_mask_add_epi16(counts[1], (__mmask32)(packets >> 32), counts[1], one);
+#else
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+		n_lookups[i] += packets >> i & 1;
+#endif
 }
 
 // Count a lookup for each packet. Those that have used up their budget are dropped: what was
@@ -46,8 +64,7 @@ uint64_t pipeline_charge(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 	uint64_t over = 0;
 
-	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
-		vector->n_lookups[i] += packets >> i & 1;
+	count_lookups(vector->n_lookups, packets);
 	// No packet can be over while all together have not done as many.
 	if (likely(++forward->n_lookups <= LOOKUP_BUDGET))
 		return packets;
@@ -74,14 +91,16 @@ static void trace_lookup(struct forward *forward, uint8_t table_id, uint64_t pac
 	}
 }
 
-// Packets that hit the same flow go through its actions together.
-static uint64_t same_flow(const struct flow *const *results, uint64_t packets,
-			  const struct flow *flow)
+// Those of `packets` whose pointer, of VECTOR_SIZE aligned ones, is this one.
+static inline uint64_t same_pointer(const void *pointers, uint64_t packets, const void *pointer)
 {
+	const lanes *groups = pointers;
+	const lanes wanted = (lanes){ 0 } + (uint64_t)(uintptr_t)pointer;
 	uint64_t same = 0;
 
-	for_each_packet(i, packets) same |= (uint64_t)(results[i] == flow) << i;
-	return same;
+	for (unsigned int g = 0; g < VECTOR_SIZE / LANES; g++)
+		same |= lanes_zero(groups[g] ^ wanted) << g * LANES;
+	return same & packets;
 }
 
 static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_port)
@@ -90,11 +109,48 @@ static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_por
 		rte_cpu_to_be_32(in_port);
 }
 
+// Packets that hit flows with the same program (program_share.h) go through its actions together,
+// whichever flows these are.
+static void run_programs(struct forward *forward, const struct flow *const *flows, uint8_t table_id,
+			 uint64_t packets, unsigned int depth, struct pipeline_next *next)
+{
+	_Alignas(64) const struct program *programs[VECTOR_SIZE] = { NULL };
+
+	for_each_packet(i, packets)
+	{
+		programs[i] = rcu_read(&flows[i]->program);
+		if (likely(!forward->trace))
+			counter_add(forward->worker->counters, flows[i]->counter, 1,
+				    forward->vector->length[i]);
+	}
+	while (packets) {
+		const struct program *program = programs[__builtin_ctzll(packets)];
+		const uint64_t group = same_pointer(programs, packets, program);
+
+		packets &= ~group;
+		actions_run(forward, program, table_id, group, depth, next);
+	}
+}
+
+static void run_flows(struct forward *forward, const struct flow *const *flows, uint8_t table_id,
+		      uint64_t packets, unsigned int depth, struct pipeline_next *next)
+{
+	const struct flow *first = flows[__builtin_ctzll(packets)];
+
+	if (same_pointer(flows, packets, first) != packets) {
+		run_programs(forward, flows, table_id, packets, depth, next);
+		return;
+	}
+	if (likely(!forward->trace))
+		count_flow(forward, first, packets);
+	actions_run(forward, rcu_read(&first->program), table_id, packets, depth, next);
+}
+
 // in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
 		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
 {
-	const struct flow *results[VECTOR_SIZE];
+	_Alignas(64) const struct flow *results[VECTOR_SIZE];
 	rte_be32_t saved[VECTOR_SIZE];
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
 	uint64_t hit = 0;
@@ -106,7 +162,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	}
 	if (likely(table)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
-		for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
+		hit = packets & ~same_pointer(results, packets, NULL);
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
@@ -115,17 +171,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
-	for_each_packet(i, packets & ~hit) forward->vector->reason[i] = DROP_NO_MATCH;
-	while (hit) {
-		const struct flow *flow = results[__builtin_ctzll(hit)];
-		uint64_t group = same_flow(results, hit, flow);
-
-		hit &= ~group;
-		if (likely(!forward->trace))
-			count_flow(forward, flow, group);
-		for_each_packet(i, group) forward->vector->reason[i] = DROP_ACTION;
-		actions_run(forward, rcu_read(&flow->program), table_id, group, depth, next);
-	}
+	forward->vector->missed = (forward->vector->missed & ~packets) | (packets & ~hit);
+	if (likely(hit))
+		run_flows(forward, results, table_id, hit, depth, next);
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,

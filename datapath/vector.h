@@ -65,16 +65,16 @@ struct vector {
 	struct rte_mbuf *packets[VECTOR_SIZE];
 	uint32_t length[VECTOR_SIZE]; // bytes of the frame as received
 	uint16_t dirty[VECTOR_SIZE]; // enum dirty_header
-	uint16_t n_lookups[VECTOR_SIZE]; // table lookups so far, against the budget
+	_Alignas(64) uint16_t n_lookups[VECTOR_SIZE]; // table lookups so far, against the budget
 	struct packet_layout layout[VECTOR_SIZE];
 	// The output decided last. It is carried out when the next one comes, with a shared
 	// reference, or at the end with the packet itself: one output needs no copy.
 	struct forwarding_port *pending[VECTOR_SIZE];
-	uint8_t reason[VECTOR_SIZE]; // why it is dropped, if it never gets an output
 	// Packets of which at least one instance was sent or dropped already. Every further one
 	// came to be by copying, and is counted so: what comes in and is copied equals what goes
 	// out and is dropped.
 	uint64_t delivered;
+	uint64_t missed; // packets that matched no flow in the last table they came to
 	uint64_t has_action_set;
 	struct action_set action_sets[VECTOR_SIZE];
 	struct stack_mark stacks[VECTOR_SIZE];

@@ -166,6 +166,25 @@ enum key_line {
 	KEY_LINE_TUN_METADATA = 8,
 };
 
+// A set of lines is a bit mask. One more bit says that something looks at packet headers, whatever
+// line they are in: without it a packet's bytes are not even touched.
+#define KEY_LINES_HEADERS (1u << KEY_LINES)
+
+// What of the key these bits of a word need.
+static inline uint16_t key_word_lines(unsigned int word, uint64_t bits)
+{
+	const unsigned int line = word / KEY_LINE_WORDS;
+	uint64_t headers = 0; // bits of this word that come from the packet's bytes
+
+	if (line == KEY_LINE_IPV6 || line == KEY_LINE_RARE || (word >= 1 && word <= 4))
+		headers = UINT64_MAX;
+	else if (word == 0) // behind in_port: the tags
+		headers = rte_cpu_to_be_64(UINT32_MAX);
+	else if (word == 5) // tcp_flags, in front of what connection tracking writes
+		headers = rte_cpu_to_be_64(UINT64_C(0xffff) << 48);
+	return (uint16_t)(1u << line | (bits & headers ? KEY_LINES_HEADERS : 0));
+}
+
 // How many packets go through the pipeline together. A set of them is a 64-bit mask.
 #define VECTOR_SIZE 64
 

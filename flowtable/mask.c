@@ -60,7 +60,7 @@ static struct mask *mask_create(const struct match *match)
 	for (unsigned int i = 0; i < KEY_WORDS; i++) {
 		if (!match->mask.words[i])
 			continue;
-		mask->lines |= (uint16_t)(1u << i / KEY_LINE_WORDS);
+		mask->lines |= key_word_lines(i, match->mask.words[i]);
 		mask->word[mask->n_words] = (uint8_t)i;
 		mask->bits[mask->n_words] = match->mask.words[i];
 		mask->n_words++;

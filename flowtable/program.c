@@ -43,6 +43,34 @@ static bool builder_reserve(struct program_builder *builder, size_t size)
 	return true;
 }
 
+// Does this kind of op look at headers? What it does to fields is accounted for by
+// program_reads() and program_writes().
+static bool needs_headers(enum op_code code)
+{
+	switch (code) {
+	case OP_OUTPUT: // but see program_finish()
+	case OP_CONTROLLER:
+	case OP_RESUBMIT:
+	case OP_GROUP: // its group says what it needs
+	case OP_SET:
+	case OP_MOVE:
+	case OP_SET_QUEUE:
+	case OP_POP_QUEUE:
+	case OP_ENQUEUE:
+	case OP_CLONE:
+	case OP_PUSH:
+	case OP_POP:
+	case OP_NOTE:
+	case OP_EXIT:
+	case OP_CLEAR_ACTIONS:
+	case OP_WRITE_ACTIONS:
+	case OP_GOTO_TABLE:
+		return false;
+	default:
+		return true;
+	}
+}
+
 void *program_add(struct program_builder *builder, enum op_code code, size_t size)
 {
 	struct op *op;
@@ -56,15 +84,21 @@ void *program_add(struct program_builder *builder, enum op_code code, size_t siz
 	op->size = (uint16_t)size;
 	builder->size += size;
 	builder->n_ops += builder->depth == 0;
+	if (needs_headers(code))
+		builder->lines_read |= KEY_LINES_HEADERS;
 	return op;
 }
 
 static uint16_t field_lines(const struct field *field)
 {
-	unsigned int first = field->offset / KEY_LINE_SIZE;
-	unsigned int last = (field->offset + field->size - 1u) / KEY_LINE_SIZE;
+	uint16_t lines = 0;
 
-	return (uint16_t)(1u << first | 1u << last);
+	for (unsigned int word = field->offset / 8u; word <= (field->offset + field->size - 1u) / 8;
+	     word++)
+		lines |= key_word_lines(word, word ? UINT64_MAX : 0);
+	if (field->offset < 8 && field->format != FORMAT_PORT && field->format != FORMAT_PORT16)
+		lines |= KEY_LINES_HEADERS; // a tag
+	return lines;
 }
 
 void program_reads(struct program_builder *builder, const struct field *field)
@@ -200,6 +234,8 @@ struct program *program_finish(struct program_builder *builder, int *error)
 		program->lines_written = builder->lines_written;
 		program->dirty = builder->dirty;
 		program->flags = builder->flags;
+		if (program_outputs_to(program, OFPP_NORMAL))
+			program->lines_read |= KEY_LINES_HEADERS;
 	}
 	program_builder_free(builder);
 	return program;

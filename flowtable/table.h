@@ -40,7 +40,8 @@ uint32_t table_size(const struct table *table);
 struct flow *table_first(const struct table *table);
 struct flow *table_next(const struct table *table, const struct flow *flow);
 
-// Worker or control thread. For each packet in `packets` set results[i] to its best flow, or NULL.
+// Worker or control thread. For each packet in `packets` set results[i] to its best flow, or NULL;
+// for all others to NULL.
 void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		  const struct flow *results[VECTOR_SIZE]);
 

@@ -93,9 +93,6 @@ void table_lookup(const struct table *table, const struct key_vector *keys, uint
 			hold(table, 1);
 	if (attempts >= FREE_ATTEMPTS)
 		hold(table, -1);
-	for (; packets; packets &= packets - 1) {
-		unsigned int i = (unsigned int)__builtin_ctzll(packets);
-
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
 		results[i] = result.flow[i];
-	}
 }

@@ -125,7 +125,7 @@ static uint16_t lines_needed(const struct flow_text *text)
 
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		if (text->match.mask.words[w])
-			lines |= (uint16_t)(1u << w / KEY_LINE_WORDS);
+			lines |= key_word_lines(w, text->match.mask.words[w]);
 	return lines;
 }
 

@@ -22,10 +22,10 @@ static bool hash_suits(const struct mask *const *masks, unsigned int n_masks, ui
 
 static uint64_t flow_hash(const struct hash_array *array, const struct flow *flow)
 {
-	uint64_t hash = array->seed;
+	uint64_t hash = 0;
 
 	for (unsigned int i = 0; i < flow->mask->n_words; i++)
-		hash = hash_word(hash, flow->values[i]);
+		hash += hash_nh_word(flow->values[i], array->keys[i]);
 	return hash_finish(hash);
 }
 
@@ -85,13 +85,15 @@ static bool array_add(struct hash_array *array, uint64_t hash, struct flow *head
 	return true;
 }
 
-// A fresh hash key for every array: nobody can go on using collisions that were found.
-static uint64_t draw_seed(void)
+// Fresh keys for every array: nobody can go on using collisions that were found.
+static void draw_keys(struct hash_array *array)
 {
 	static uint64_t n_drawn;
 
-	n_drawn++;
-	return hash_words(&n_drawn, 1);
+	for (unsigned int i = 0; i < KEY_WORDS; i++) {
+		n_drawn++;
+		array->keys[i] = hash_words(&n_drawn, 1);
+	}
 }
 
 static struct hash_array *array_create(uint32_t n_buckets)
@@ -102,7 +104,7 @@ static struct hash_array *array_create(uint32_t n_buckets)
 	if (!array)
 		return NULL;
 	memset(array, 0, size);
-	array->seed = draw_seed();
+	draw_keys(array);
 	array->bucket_mask = n_buckets - 1;
 	return array;
 }

@@ -7,7 +7,10 @@
 // has no empty slot any more (removal leaves SLOT_REMOVED behind), which tells lookups that keys
 // may be in the alternate. When an insertion finds both full, or too many slots are used, a new
 // array with a new hash key is built and published; the old one is freed after a grace period.
-// The hash is keyed (common/hash.h): who chooses the keys cannot choose the buckets.
+// The hash is keyed: who chooses the keys cannot choose the buckets. Each array draws one random
+// word per word of the mask, and the hash is the sum of the products of their halves (NH, Black et
+// al., "UMAC", 1999: two different keys have the same sum with a probability of 2^-32), which many
+// packets do side by side, folded once at the end.
 #ifndef FLOWTABLE_CLASSIFIER_HASH_H
 #define FLOWTABLE_CLASSIFIER_HASH_H
 
@@ -24,7 +27,7 @@ struct hash_bucket {
 };
 
 struct hash_array {
-	uint64_t seed;
+	uint64_t keys[KEY_WORDS]; // random; as many as the mask has words
 	uint32_t bucket_mask; // number of buckets - 1
 	uint32_t n_used; // control thread: slots that are not empty
 	struct hash_bucket buckets[];
@@ -42,6 +45,12 @@ struct classifier_hashed {
 	uint32_t n_words;
 	struct hash_mask_word words[]; // the mask
 };
+
+static inline uint64_t hash_nh_word(uint64_t word, uint64_t key)
+{
+	return (uint64_t)((uint32_t)word + (uint32_t)key) *
+	       ((uint32_t)(word >> 32) + (uint32_t)(key >> 32));
+}
 
 // Never 0, so that empty and removed slots have no valid tag.
 static inline uint64_t hash_tag(uint64_t hash)

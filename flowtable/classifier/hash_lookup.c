@@ -11,11 +11,18 @@ struct probe {
 	const struct hash_array *array;
 	const struct key_vector *keys;
 	unsigned int n; // packets in `list`
+	bool dense; // the packets are the first n: there is no list
 	uint8_t list[VECTOR_SIZE];
-	uint64_t hash[VECTOR_SIZE];
+	_Alignas(64) uint64_t hash[VECTOR_SIZE];
 	const struct flow *candidate[VECTOR_SIZE];
-	uint64_t unsure; // bit j: packet list[j] needs a look at all slots
+	uint64_t unsure; // bit j: packet j needs a look at all slots
+	_Alignas(64) uint64_t words[KEY_WORDS][VECTOR_SIZE]; // masked, of packet j
 };
+
+static inline unsigned int packet_of(const struct probe *probe, unsigned int j)
+{
+	return probe->dense ? j : probe->list[j];
+}
 
 // Bit i: slot i carries the tag. Slots change beside us, so what is found is only a hint where
 // to look; the slot is read again as one word.
@@ -45,28 +52,21 @@ static inline bool bucket_was_full(const struct hash_bucket *bucket)
 	return true;
 }
 
-static inline bool key_equals(const struct probe *probe, unsigned int packet,
-			      const struct flow *flow)
+static inline bool key_equals(const struct probe *probe, unsigned int j, const struct flow *flow)
 {
-	const struct classifier_hashed *hashed = probe->hashed;
-
-	for (uint32_t w = 0; w < hashed->n_words; w++) {
-		const struct hash_mask_word *word = &hashed->words[w];
-		uint64_t key = key_vector_word(probe->keys, packet, (unsigned int)word->word);
-
-		if ((key & word->bits) != flow->values[w])
+	for (uint32_t w = 0; w < probe->hashed->n_words; w++)
+		if (probe->words[w][j] != flow->values[w])
 			return false;
-	}
 	return true;
 }
 
 static const struct flow *bucket_search(const struct probe *probe, const struct hash_bucket *bucket,
-					uint64_t tag, unsigned int packet)
+					uint64_t tag, unsigned int j)
 {
 	for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
 		uint64_t slot = rcu_read(&bucket->slots[i]);
 
-		if (hash_slot_tag(slot) == tag && key_equals(probe, packet, hash_slot_flow(slot)))
+		if (hash_slot_tag(slot) == tag && key_equals(probe, j, hash_slot_flow(slot)))
 			return hash_slot_flow(slot);
 	}
 	return NULL;
@@ -79,26 +79,45 @@ static __attribute__((noinline)) const struct flow *search(const struct probe *p
 	const struct hash_array *array = probe->array;
 	uint64_t hash = probe->hash[j];
 	const struct hash_bucket *home = &array->buckets[hash_home(array, hash)];
-	const struct flow *flow = bucket_search(probe, home, hash_tag(hash), probe->list[j]);
+	const struct flow *flow = bucket_search(probe, home, hash_tag(hash), j);
 
 	if (!flow && bucket_was_full(home))
 		flow = bucket_search(probe, &array->buckets[hash_alternate(array, hash)],
-				     hash_tag(hash), probe->list[j]);
+				     hash_tag(hash), j);
 	return flow;
+}
+
+// The words that the mask looks at, side by side.
+static void step_words(struct probe *probe)
+{
+	for (uint32_t w = 0; w < probe->hashed->n_words; w++) {
+		const struct hash_mask_word *word = &probe->hashed->words[w];
+		const uint64_t *column = key_vector_column(probe->keys, (unsigned int)word->word);
+		uint64_t *words = probe->words[w];
+
+		if (probe->dense)
+			for (unsigned int j = 0; j < probe->n; j++)
+				words[j] = column[j * KEY_LINE_WORDS] & word->bits;
+		else
+			for (unsigned int j = 0; j < probe->n; j++)
+				words[j] = column[probe->list[j] * KEY_LINE_WORDS] & word->bits;
+	}
 }
 
 static void step_hash(struct probe *probe)
 {
-	for (unsigned int j = 0; j < probe->n; j++)
-		probe->hash[j] = probe->array->seed;
-	for (uint32_t w = 0; w < probe->hashed->n_words; w++) {
-		const struct hash_mask_word *word = &probe->hashed->words[w];
-		const uint64_t *column = key_vector_column(probe->keys, (unsigned int)word->word);
+	lanes *hashes = (lanes *)probe->hash;
 
-		for (unsigned int j = 0; j < probe->n; j++)
-			probe->hash[j] =
-				hash_word(probe->hash[j],
-					  column[probe->list[j] * KEY_LINE_WORDS] & word->bits);
+	for (unsigned int g = 0; g * LANES < probe->n; g++) {
+		lanes sum = { 0 };
+
+		for (uint32_t w = 0; w < probe->hashed->n_words; w++) {
+			const lanes words = ((const lanes *)probe->words[w])[g];
+			const lanes keys = (lanes){ 0 } + probe->array->keys[w];
+
+			sum += lanes_multiply_halves((lanes)((half_lanes)words + (half_lanes)keys));
+		}
+		hashes[g] = sum;
 	}
 	for (unsigned int j = 0; j < probe->n; j++) {
 		probe->hash[j] = hash_finish(probe->hash[j]);
@@ -133,10 +152,10 @@ static void step_verify(const struct probe *probe, struct classifier_result *res
 	for (unsigned int j = 0; j < probe->n; j++) {
 		const struct flow *flow = probe->candidate[j];
 
-		if (flow ? !key_equals(probe, probe->list[j], flow) : probe->unsure >> j & 1)
+		if (flow ? !key_equals(probe, j, flow) : probe->unsure >> j & 1)
 			flow = search(probe, j);
 		if (flow)
-			classifier_improve(result, probe->list[j], flow, flow->rank);
+			classifier_improve(result, packet_of(probe, j), flow, flow->rank);
 	}
 }
 
@@ -149,7 +168,10 @@ void classifier_hash_lookup(const struct classifier *classifier, const struct ke
 	probe.array = rcu_read(&probe.hashed->array);
 	probe.keys = keys;
 	probe.unsure = 0;
-	probe.n = packets_list(packets, probe.list);
+	probe.dense = !(packets & (packets + 1));
+	probe.n = probe.dense ? (unsigned int)__builtin_popcountll(packets)
+			      : packets_list(packets, probe.list);
+	step_words(&probe);
 	step_hash(&probe);
 	step_tags(&probe);
 	step_verify(&probe, result);

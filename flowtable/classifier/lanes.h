@@ -42,6 +42,22 @@ static inline __attribute__((always_inline)) uint64_t lanes_zero(lanes words)
 #endif
 }
 
+typedef uint32_t half_lanes __attribute__((vector_size(LANES * 8), may_alias));
+
+// The product of the two halves of each word.
+static inline __attribute__((always_inline)) lanes lanes_multiply_halves(lanes words)
+{
+#if defined(__AVX512F__)
+	return (lanes)_mm512_mul_epu32((__m512i)words, (__m512i)(words >> 32));
+#elif defined(__AVX2__)
+	return (lanes)_mm256_mul_epu32((__m256i)words, (__m256i)(words >> 32));
+#elif defined(__SSE4_1__)
+	return (lanes)_mm_mul_epu32((__m128i)words, (__m128i)(words >> 32));
+#else
+	return (words & UINT32_MAX) * (words >> 32);
+#endif
+}
+
 // The packets of a set, in order. Returns how many there are.
 static inline unsigned int packets_list(uint64_t packets, uint8_t list[VECTOR_SIZE])
 {

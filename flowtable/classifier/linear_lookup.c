@@ -22,6 +22,9 @@ static void columns_load(struct columns *columns, const struct classifier_lines 
 		uint64_t *words = columns->words[c];
 		unsigned int i = 0;
 
+		if (!list) // the first n
+			for (; i < n; i++)
+				words[i] = column[i * KEY_LINE_WORDS];
 		for (; i < n; i++)
 			words[i] = column[list[i] * KEY_LINE_WORDS];
 		for (; i % step; i++)
@@ -65,16 +68,42 @@ static inline uint64_t flow_match(const struct columns *columns, const struct li
 	return matches;
 }
 
+// classifier_improve() for a set of packets.
+static inline void improve_set(struct classifier_result *result, uint64_t packets,
+			       const struct flow *flow, uint64_t rank)
+{
+#if defined(__AVX512F__)
+	const __m512i ranks = _mm512_set1_epi64((long long)rank);
+	const __m512i flows = _mm512_set1_epi64((long long)(uintptr_t)flow);
+
+	for (unsigned int i = 0; packets >> i; i += 8) {
+		__mmask8 better = _mm512_mask_cmpgt_epu64_mask((__mmask8)(packets >> i), ranks,
+							       _mm512_load_si512(&result->rank[i]));
+
+		_mm512_mask_store_epi64(&result->rank[i], better, ranks);
+		_mm512_mask_store_epi64(&result->flow[i], better, flows);
+		if (i == VECTOR_SIZE - 8)
+			break;
+	}
+#else
+	for (; packets; packets &= packets - 1)
+		classifier_improve(result, (unsigned int)__builtin_ctzll(packets), flow, rank);
+#endif
+}
+
 void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
 			      uint64_t packets, struct classifier_result *result)
 {
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 	struct columns columns;
 	uint8_t list[VECTOR_SIZE];
-	unsigned int n = packets_list(packets, list);
+	// The usual set is the first n packets: no list is needed.
+	const bool dense = !(packets & (packets + 1));
+	unsigned int n =
+		dense ? (unsigned int)__builtin_popcountll(packets) : packets_list(packets, list);
 	uint64_t open = n == VECTOR_SIZE ? UINT64_MAX : (UINT64_C(1) << n) - 1;
 
-	columns_load(&columns, lines, keys, list, n);
+	columns_load(&columns, lines, keys, dense ? NULL : list, n);
 	for (uint32_t f = 0; f < lines->n_entries && open; f++) {
 		const struct linear_flow *entry = &lines->flows[f];
 		uint64_t found =
@@ -87,6 +116,10 @@ void classifier_linear_lookup(const struct classifier *classifier, const struct 
 		if (!flow)
 			continue;
 		open &= ~found;
+		if (dense) {
+			improve_set(result, found, flow, entry->rank);
+			continue;
+		}
 		for (; found; found &= found - 1)
 			classifier_improve(result, list[__builtin_ctzll(found)], flow, entry->rank);
 	}

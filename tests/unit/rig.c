@@ -388,7 +388,7 @@ static uint16_t lines(const struct rig *rig)
 	uint16_t used = 1 << KEY_LINE_CORE;
 
 	if (rig->all_lines)
-		return (1 << KEY_LINES) - 1;
+		return KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
 	for (unsigned int i = 0; rig->forwarding.groups && i < rig->forwarding.groups->n; i++)
 		used |= rig->forwarding.groups->all[i]->lines;
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++) {

@@ -298,7 +298,7 @@ static void test_hash_collisions(void **state)
 	hashed = (const struct classifier_hashed *)classifier;
 	array = hashed->array;
 	for (uint64_t value = 1000; n < N; value++) {
-		uint64_t hash = hash_finish(hash_word(array->seed, value));
+		uint64_t hash = hash_finish(hash_nh_word(value, array->keys[0]));
 
 		if (hash_home(array, hash) == 1 && hash_alternate(array, hash) == 4)
 			values[n++] = value;

@@ -590,7 +590,7 @@ static void test_programs(void **state)
 
 	program = parse_program("move:reg0[0..15]->vlan_tci");
 	assert_int_equal(program->lines_read, 1 << KEY_LINE_REGISTERS);
-	assert_int_equal(program->lines_written, 1 << KEY_LINE_CORE);
+	assert_int_equal(program->lines_written, 1 << KEY_LINE_CORE | KEY_LINES_HEADERS);
 	assert_int_equal(program->flags, PROGRAM_CHANGES_TAGS);
 	assert_int_equal(program->dirty, DIRTY_VLAN);
 	program_free(program);

@@ -230,7 +230,7 @@ int client_request(int fd, const json_t *request, const struct text *attached,
 	return tell(result, timeout_s, error);
 }
 
-static int read_all(int fd, struct text *text)
+static int read_all(int fd, struct text *text, size_t max)
 {
 	static char chunk[READ_SIZE];
 	ssize_t n;
@@ -243,31 +243,39 @@ static int read_all(int fd, struct text *text)
 		text_add_bytes(text, chunk, (size_t)n);
 		if (text->failed)
 			return -ENOMEM;
-		if (text->length > MAX_FILE)
+		if (text->length > max)
 			return -EFBIG;
 	}
 	return 0;
 }
 
-int client_read_file(const char *name, char **contents, struct error *error)
+int client_read_bytes(const char *name, size_t max, struct text *bytes, struct error *error)
 {
 	bool standard = !strcmp(name, "-");
 	int fd = standard ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-	struct text text = { 0 };
 	int result;
 
 	if (fd < 0)
 		return error_set(error, errno, "cannot read '%s': %s", name, strerror(errno));
-	text_add(&text, "");
-	result = read_all(fd, &text);
+	text_add(bytes, "");
+	result = read_all(fd, bytes, max);
 	if (!standard)
 		close(fd);
 	if (result == -EFBIG)
-		error_set(error, EFBIG, "'%s' is longer than %u MiB: split it", name,
-			  MAX_FILE >> 20);
+		error_set(error, EFBIG, "'%s' is longer than %zu MiB: split it", name, max >> 20);
 	else if (result)
 		error_set(error, -result, "cannot read '%s': %s", name, strerror(-result));
-	else if (strlen(text.data) != text.length)
+	if (result)
+		text_free(bytes);
+	return result;
+}
+
+int client_read_file(const char *name, char **contents, struct error *error)
+{
+	struct text text = { 0 };
+	int result = client_read_bytes(name, MAX_FILE, &text, error);
+
+	if (!result && strlen(text.data) != text.length)
 		result = error_set(error, EINVAL, "'%s' is not a text file", name);
 	if (result) {
 		text_free(&text);

@@ -3,9 +3,7 @@
 
 #include "common/error.h"
 #include "ctl/flow_list.h"
-#include "ofproto/trace.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,48 +98,4 @@ int handle_flow_dump_tables(const struct handler_call *call, json_t **result, st
 			json_decref(list);
 	}
 	return 0;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Hexadecimal digits to bytes; blanks between bytes are allowed.
-static int parse_packet(const char *text, uint8_t *packet, size_t max, size_t *size,
-			struct error *error)
-{
-	const char *start = text;
-
-	for (*size = 0; *text; text += 2) {
-		text += strspn(text, " :");
-		if (!*text)
-			break;
-		if (*size == max)
-			return error_set(error, E2BIG, "the packet is longer than %zu bytes", max);
-		if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0) {
-			error->column = (int)(text - start) + 1;
-			return error_set(error, EINVAL,
-					 "the packet is written in pairs of hexadecimal digits");
-		}
-		packet[(*size)++] = (uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
-	}
-	return 0;
-}
-
-int handle_flow_trace(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	uint8_t packet[16384];
-	size_t size = 0;
-	int failed = 0;
-
-	if (!bridge)
-		return -ENOENT;
-	if (call_arg(call, 2))
-		failed = parse_packet(call_arg(call, 2), packet, sizeof(packet), &size, error);
-	return failed ? failed : trace_run(bridge, call_arg(call, 1), packet, size, result, error);
 }

@@ -352,59 +352,6 @@ static void render_tables(const json_t *request, const json_t *answer, struct te
 	}
 }
 
-static void render_trace_step(const json_t *step, struct text *text)
-{
-	int indent = 4 * (int)number(step, "depth");
-
-	if (json_object_get(step, "note")) {
-		text_addf(text, "%*s    %s\n", indent, "", string(step, "note"));
-		return;
-	}
-	text_addf(text, "%*s%s, table %" JSON_INTEGER_FORMAT ": ", indent, "",
-		  string(step, "bridge"), number(step, "table"));
-	if (json_is_null(json_object_get(step, "flow"))) {
-		text_add(text, "no match\n");
-		return;
-	}
-	if (*string(step, "flow"))
-		text_addf(text, "%s", string(step, "flow"));
-	else
-		text_addf(text, "priority %" JSON_INTEGER_FORMAT ", %s", number(step, "priority"),
-			  string(step, "match"));
-	if (*string(step, "cookie") && strcmp(string(step, "cookie"), "0x0"))
-		text_addf(text, ", cookie %s", string(step, "cookie"));
-	text_addf(text, "\n%*s    %s\n", indent, "", string(step, "actions"));
-}
-
-static void render_trace_outcome(const json_t *outcome, struct text *text)
-{
-	text_addf(text, "Output: port %s", string(outcome, "port"));
-	if (*string(outcome, "bridge"))
-		text_addf(text, " of bridge %s", string(outcome, "bridge"));
-	text_addf(text, ", %" JSON_INTEGER_FORMAT " bytes\n", number(outcome, "length"));
-	if (*string(outcome, "packet"))
-		text_addf(text, "    %s\n", string(outcome, "packet"));
-}
-
-static void render_trace(const json_t *request, const json_t *answer, struct text *text)
-{
-	json_t *item;
-	size_t i;
-
-	(void)request;
-	text_addf(text, "Flow: %s\n\n", string(answer, "flow"));
-	json_array_foreach (json_object_get(answer, "steps"), i, item)
-		render_trace_step(item, text);
-	text_add(text, "\n");
-	json_array_foreach (json_object_get(answer, "outcome"), i, item)
-		render_trace_outcome(item, text);
-	json_array_foreach (json_object_get(answer, "drops"), i, item)
-		text_addf(text, "Dropped: %s: %s\n", string(item, "reason"), string(item, "help"));
-	if (!json_array_size(json_object_get(answer, "outcome")) &&
-	    !json_array_size(json_object_get(answer, "drops")))
-		text_add(text, "Sent nowhere\n");
-}
-
 // --- Daemon ---
 
 static void render_version(const json_t *request, const json_t *answer, struct text *text)

@@ -9,4 +9,7 @@ struct text;
 // Append the text of the answer to one command. `request`: the command it answers.
 void render_answer(const json_t *request, const json_t *answer, struct text *text);
 
+// trace: a tree (render_trace.c).
+void render_trace(const json_t *request, const json_t *answer, struct text *text);
+
 #endif

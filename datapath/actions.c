@@ -303,8 +303,9 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 // --- The loop ---
 
 // One op for all `packets`. Returns false if it ends the program for them.
-bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_id,
-		    uint64_t packets, unsigned int depth, bool last, struct pipeline_next *next)
+static inline bool run_op(struct forward *forward, const struct op *op, uint8_t table_id,
+			  uint64_t packets, unsigned int depth, bool last,
+			  struct pipeline_next *next)
 {
 	struct vector *vector = forward->vector;
 
@@ -427,6 +428,19 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		break;
 	}
 	return true;
+}
+
+bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_id,
+		    uint64_t packets, unsigned int depth, bool last, struct pipeline_next *next)
+{
+	bool goes_on;
+
+	if (unlikely(forward->trace))
+		actions_trace_begin(forward, op);
+	goes_on = run_op(forward, op, table_id, packets, depth, last, next);
+	if (unlikely(forward->trace))
+		actions_trace_end(forward, op);
+	return goes_on;
 }
 
 void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, uint8_t table_id,

@@ -31,6 +31,10 @@ void actions_pop(struct forward *forward, const struct subfield *to, uint64_t pa
 void actions_multipath(struct forward *forward, const struct op_multipath *op, uint64_t packets);
 void actions_bundle(struct forward *forward, const struct op_bundle *op, uint64_t packets);
 
+// actions_trace.c: tell of an op of a traced packet, before and after it runs.
+void actions_trace_begin(struct forward *forward, const struct op *op);
+void actions_trace_end(struct forward *forward, const struct op *op);
+
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
 

@@ -142,8 +142,12 @@ void actions_run_sets(struct forward *forward, uint64_t packets, unsigned int de
 	vector->has_action_set &= ~packets;
 	exited = forward->exited & packets;
 	forward->exited &= ~packets;
+	if (unlikely(forward->trace && packets))
+		forward->trace->scope_begin(forward->trace->context, TRACE_ACTION_SET, 0);
 	for_each_packet(i, packets)
 		run_action_set(forward, &vector->action_sets[i], 0, 1ULL << i, depth);
+	if (unlikely(forward->trace && packets))
+		forward->trace->scope_end(forward->trace->context);
 	forward->exited |= exited;
 }
 

@@ -177,6 +177,22 @@ static void compose_tag(struct rte_mbuf *packet, rte_be16_t tpid, rte_be16_t tci
 	memcpy(tag + 2, &tci, 2);
 }
 
+// Labels up to the bottom of the stack, of which there is one.
+static void compose_mpls(struct rte_mbuf *packet, const struct key *key)
+{
+	bool bottom = false;
+
+	for (unsigned int i = 0; i < RTE_DIM(key->ipv6.mpls_lse) && !bottom; i++) {
+		uint8_t *at = append(packet, 4);
+
+		memcpy(at, &key->ipv6.mpls_lse[i], 4);
+		if (i + 1 == RTE_DIM(key->ipv6.mpls_lse))
+			at[2] |= 1;
+		bottom = at[2] & 1;
+	}
+	append(packet, PAYLOAD_SIZE);
+}
+
 struct rte_mbuf *packet_compose(const struct key *key)
 {
 	const struct key_core *core = &key->core;
@@ -206,6 +222,8 @@ struct rte_mbuf *packet_compose(const struct key *key)
 		compose_ipv6(packet, key);
 	else if (type == 0x0806 || type == 0x8035)
 		compose_arp(packet, key);
+	else if (type == 0x8847 || type == 0x8848)
+		compose_mpls(packet, key);
 	else
 		append(packet, PAYLOAD_SIZE);
 	return packet;

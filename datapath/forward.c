@@ -27,6 +27,7 @@ static void set_trace_metadata(struct vector *vector, const struct key *key)
 					       KEY_LINE_TUNNEL, KEY_LINE_CONNTRACK,
 					       KEY_LINE_TUNNEL6 };
 	struct key_core *core = vector_core(vector, 0);
+	struct key_rare *rare = vector_rare(vector, 0);
 
 	for (unsigned int i = 0; i < RTE_DIM(lines); i++)
 		memcpy(vector->lines[lines[i]][0], &key->words[lines[i] * KEY_LINE_WORDS],
@@ -36,6 +37,24 @@ static void set_trace_metadata(struct vector *vector, const struct key *key)
 	core->ct_state = key->core.ct_state;
 	core->ct_zone = key->core.ct_zone;
 	core->ct_mark = key->core.ct_mark;
+	rare->ct_nw_proto = key->rare.ct_nw_proto;
+	rare->ct_tp_src = key->rare.ct_tp_src;
+	rare->ct_tp_dst = key->rare.ct_tp_dst;
+	rare->ct_nw_src = key->rare.ct_nw_src;
+	rare->ct_nw_dst = key->rare.ct_nw_dst;
+}
+
+// A traced vector has one packet.
+static void trace_receive(struct forward *forward)
+{
+	const struct trace *trace = forward->trace;
+	struct key key;
+
+	if (trace->metadata && !forward->hops)
+		set_trace_metadata(forward->vector, trace->metadata);
+	vector_get_key(forward->vector, 0, &key);
+	trace->receive(trace->context, forward->forwarding, forward->in_port, forward->hops,
+		       forward->vector->packets[0], &key);
 }
 
 // Carry one vector from its port to wherever the flow tables send it.
@@ -80,10 +99,10 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 
 	lines = rcu_read(&forwarding->lines);
 	if (unlikely(worker->trace)) // which tells of every field
-		lines |= KEY_LINES_HEADERS;
+		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
 	good = parse_vector(vector, all, port->ofport, lines);
-	if (unlikely(worker->trace && worker->trace->metadata && !hops))
-		set_trace_metadata(vector, worker->trace->metadata);
+	if (unlikely(worker->trace))
+		trace_receive(&forward);
 	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
 	if (unlikely(!port->admin_up)) {
 		for_each_packet(i, good) output_drop(&forward, (unsigned int)i, DROP_RX_DOWN);
@@ -93,6 +112,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}
 	output_finish(&forward, all);
+	if (unlikely(worker->trace))
+		worker->trace->finish(worker->trace->context, vector->n_lookups[0]);
 }
 
 // Packets that passed from one bridge to another while a vector ran. Each goes on alone or with
@@ -111,7 +132,8 @@ static void forward_patched(struct worker *worker)
 			const struct patch_packet *entry =
 				&worker->patch_queue[worker->patch_head % PATCH_QUEUE_SIZE];
 
-			if (entry->to != to || entry->hops != first.hops)
+			if (entry->to != to || entry->hops != first.hops ||
+			    unlikely(n && worker->trace))
 				break;
 			packets[n++] = entry->packet;
 			worker->patch_head++;
@@ -122,6 +144,8 @@ static void forward_patched(struct worker *worker)
 		}
 		if (!worker->trace)
 			worker->ports[to->vport->index].rx_packets += n;
+		else
+			worker->trace->drop(worker->trace->context, to, DROP_RX_NO_BRIDGE);
 		worker_count_rx_drop(worker, to->vport, DROP_RX_NO_BRIDGE, n);
 		rte_pktmbuf_free_bulk(packets, n);
 	}

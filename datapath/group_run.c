@@ -88,22 +88,20 @@ static void count(struct forward *forward, uint32_t counter, uint64_t packets)
 		    bytes);
 }
 
-static void run_bucket(struct forward *forward, const struct group *group,
-		       const struct group_bucket *bucket, uint8_t table_id, uint64_t packets,
-		       unsigned int depth, bool last)
+static void run_bucket(struct forward *forward, const struct group_bucket *bucket, uint8_t table_id,
+		       uint64_t packets, unsigned int depth, bool last)
 {
 	packets = pipeline_charge(forward, packets & ~forward->finished);
 	if (!packets)
 		return;
 	count(forward, bucket->counter, packets);
 	if (unlikely(forward->trace))
-		forward->trace->note(forward->trace->context, depth + 1, "group %u: bucket %u",
-				     group->id, bucket->id);
+		forward->trace->scope_begin(forward->trace->context, TRACE_BUCKET, bucket->id);
 	// Nothing comes behind the last bucket: what it changes may stay. But an earlier bucket may
 	// have left something in the action set, and that comes.
 	if (last && bucket->simple && !(forward->vector->has_action_set & packets)) {
 		actions_run_bucket(forward, bucket->program, table_id, packets, depth + 1);
-		return;
+		packets = 0;
 	}
 	while (packets) {
 		uint64_t chunk = packets;
@@ -113,6 +111,8 @@ static void run_bucket(struct forward *forward, const struct group *group,
 		chunk &= ~packets;
 		run_chunk(forward, bucket, table_id, chunk, depth);
 	}
+	if (unlikely(forward->trace))
+		forward->trace->scope_end(forward->trace->context);
 }
 
 // --- Choosing ---
@@ -197,6 +197,11 @@ static uint16_t select_bucket(struct forward *forward, const struct group *group
 
 	if (unlikely(chosen != GROUP_NO_BUCKET && !is_live(&group->buckets[chosen])))
 		chosen = group_choose(group, slot, true);
+	if (unlikely(forward->trace)) {
+		const struct trace_choice choice = { true, hash, slot, group->slots[slot], chosen };
+
+		forward->trace->group(forward->trace->context, group, &choice);
+	}
 	return chosen;
 }
 
@@ -220,9 +225,16 @@ static void run_select(struct forward *forward, const struct group *group, uint8
 		if (bucket == GROUP_NO_BUCKET)
 			drop(forward, same, DROP_NO_BUCKET);
 		else
-			run_bucket(forward, group, &group->buckets[bucket], table_id, same, depth,
-				   last);
+			run_bucket(forward, &group->buckets[bucket], table_id, same, depth, last);
 	}
+}
+
+static void trace_choice(struct forward *forward, const struct group *group, unsigned int bucket)
+{
+	const struct trace_choice choice = { .bucket = bucket };
+
+	if (unlikely(forward->trace))
+		forward->trace->group(forward->trace->context, group, &choice);
 }
 
 static void run_first_live(struct forward *forward, const struct group *group, uint8_t table_id,
@@ -230,10 +242,11 @@ static void run_first_live(struct forward *forward, const struct group *group, u
 {
 	for (unsigned int i = 0; i < group->n_buckets; i++)
 		if (group->type == GROUP_INDIRECT || is_live(&group->buckets[i])) {
-			run_bucket(forward, group, &group->buckets[i], table_id, packets, depth,
-				   last);
+			trace_choice(forward, group, i);
+			run_bucket(forward, &group->buckets[i], table_id, packets, depth, last);
 			return;
 		}
+	trace_choice(forward, group, GROUP_NO_BUCKET);
 	drop(forward, packets, DROP_NO_BUCKET);
 }
 
@@ -252,8 +265,9 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 		run_select(forward, group, table_id, packets, depth, last);
 		break;
 	case GROUP_ALL:
+		trace_choice(forward, group, GROUP_NO_BUCKET);
 		for (unsigned int i = 0; i < group->n_buckets; i++)
-			run_bucket(forward, group, &group->buckets[i], table_id, packets, depth,
+			run_bucket(forward, &group->buckets[i], table_id, packets, depth,
 				   last && i + 1 == group->n_buckets);
 		break;
 	default:

@@ -3,6 +3,7 @@
 #include "common/rcu.h"
 #include "datapath/write_back.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TPID_VLAN RTE_BE16(0x8100)
@@ -115,6 +116,34 @@ static void flood(struct forward *forward, unsigned int packet,
 		output_drop(forward, packet, DROP_NORMAL_NO_PORTS);
 }
 
+// What decides about a traced packet; `ofport` is what the MAC table knows.
+static void tell(struct forward *forward, const struct key_core *core, uint16_t vlan,
+		 const struct forwarding_port *port, uint32_t ofport)
+{
+	const struct trace *trace = forward->trace;
+	const uint8_t *mac = core->eth_dst;
+	char address[18];
+
+	snprintf(address, sizeof(address), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+	if (is_multicast(mac))
+		trace->note(trace->context, 0, "NORMAL: VLAN %u, %s is multicast: flood", vlan,
+			    address);
+	else if (ofport == MAC_TABLE_NONE)
+		trace->note(trace->context, 0,
+			    "NORMAL: VLAN %u, the MAC table does not know %s: flood", vlan,
+			    address);
+	else if (!port || !port_has_vlan(port, vlan))
+		trace->note(trace->context, 0,
+			    "NORMAL: the MAC table says that %s is at port %u, which %s VLAN %u: "
+			    "flood",
+			    address, ofport, port ? "is not in" : "is gone; it was in", vlan);
+	else
+		trace->note(trace->context, 0,
+			    "NORMAL: VLAN %u, the MAC table says that %s is at port %u (%s)", vlan,
+			    address, ofport, port->vport->name);
+}
+
 static void forward_one(struct forward *forward, unsigned int packet)
 {
 	const struct key_core *core = vector_core(forward->vector, packet);
@@ -139,11 +168,15 @@ static void forward_one(struct forward *forward, unsigned int packet)
 	}
 	learn(forward, in_port, core, vlan);
 	if (is_multicast(core->eth_dst)) {
+		if (unlikely(forward->trace))
+			tell(forward, core, vlan, NULL, MAC_TABLE_NONE);
 		flood(forward, packet, in_port, vlan);
 		return;
 	}
 	ofport = mac_table_lookup(rcu_read(&forward->forwarding->mac_table), vlan, core->eth_dst);
 	port = ofport == MAC_TABLE_NONE ? NULL : forwarding_port(forward->forwarding, ofport);
+	if (unlikely(forward->trace))
+		tell(forward, core, vlan, port, ofport);
 	if (!port || !port_has_vlan(port, vlan))
 		flood(forward, packet, in_port, vlan);
 	else if (port->ofport == in_port->ofport)

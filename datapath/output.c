@@ -221,6 +221,12 @@ bool output_commit(struct forward *forward, unsigned int packet)
 	return true;
 }
 
+static void trace_decide(struct forward *forward, const struct forwarding_port *port,
+			 const struct rte_mbuf *packet)
+{
+	forward->trace->decide(forward->trace->context, port, rte_pktmbuf_pkt_len(packet));
+}
+
 void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port)
 {
 	struct vector *vector = forward->vector;
@@ -233,6 +239,8 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 		return;
 	}
 	output_pending(forward, packet);
+	if (unlikely(forward->trace))
+		trace_decide(forward, port, vector->packets[packet]);
 	vector->pending[packet] = port;
 }
 
@@ -248,6 +256,8 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 		return;
 	}
 	count_instance(forward, packet);
+	if (unlikely(forward->trace))
+		trace_decide(forward, port, copy);
 	send(forward, port, copy);
 }
 
@@ -274,6 +284,9 @@ static void output_truncated(struct forward *forward, unsigned int packet,
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		return;
 	}
+	if (unlikely(forward->trace))
+		forward->trace->note(forward->trace->context, 0, "cut to %u of %u bytes", max_len,
+				     rte_pktmbuf_pkt_len(copy));
 	while (rte_pktmbuf_pkt_len(copy) > max_len) {
 		uint32_t surplus = rte_pktmbuf_pkt_len(copy) - max_len;
 		uint16_t last = rte_pktmbuf_lastseg(copy)->data_len;

@@ -7,6 +7,7 @@
 #define DATAPATH_WORKER_H
 
 #include "common/counters.h"
+#include "datapath/trace.h"
 #include "datapath/vector.h"
 
 #include <pthread.h>
@@ -67,7 +68,6 @@ struct patch_packet {
 	unsigned int hops; // patch ports passed, this one included
 };
 
-struct trace;
 struct learn_queue;
 struct packet_stack;
 
@@ -115,19 +115,5 @@ static inline void worker_count_tx_drop(struct worker *worker, const struct vpor
 	if (!worker->trace)
 		worker->ports[vport->index].tx_drops[reason] += n;
 }
-
-// Told of each step of a traced packet. Called by hot code when worker->trace is set.
-struct trace {
-	void *context;
-	// Registers and other metadata that the packet starts with; NULL: all zero.
-	const struct key *metadata;
-	void (*lookup)(void *context, const struct forwarding *forwarding, uint8_t table_id,
-		       const struct flow *flow, unsigned int depth, const struct key *key);
-	void (*note)(void *context, unsigned int depth, const char *format, ...)
-		__attribute__((format(printf, 3, 4)));
-	// A packet would leave through `port`, or end for `reason`. The callee does not own it.
-	void (*output)(void *context, const struct forwarding_port *port, struct rte_mbuf *packet);
-	void (*drop)(void *context, const struct forwarding_port *port, enum drop_reason reason);
-};
 
 #endif

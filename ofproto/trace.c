@@ -1,136 +1,33 @@
 #include "ofproto/trace.h"
 
 #include "common/error.h"
-#include "common/rcu.h"
-#include "common/text.h"
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
-#include "ofproto/key_text.h"
+#include "ofproto/trace_capture.h"
+#include "ofproto/trace_collect.h"
+#include "ofproto/trace_packet.h"
+#include "ofproto/trace_text.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#define TRACE_MAX_STEPS 10000
-
-// What a trace under way has collected.
-struct collector {
-	json_t *steps;
-	json_t *outcome;
-	json_t *drops;
-	size_t n_steps;
-};
-
-static void set_text(json_t *object, const char *key, struct text *text)
+json_t *trace_packet(struct worker *worker, struct forwarding *forwarding,
+		     struct forwarding_port *port, struct rte_mbuf *packet,
+		     const struct key *metadata, bool brief)
 {
-	json_object_set_new(object, key, json_string(text->data ? text->data : ""));
-	text_free(text);
-}
+	struct collector *collector = collector_create(brief);
+	struct trace trace;
 
-static const struct port_names *names_of(const struct forwarding *forwarding)
-{
-	const struct bridge *bridge = bridge_find(forwarding->name);
-
-	return bridge ? bridge_port_names(bridge) : NULL;
-}
-
-static void set_key(json_t *object, const char *name, const struct key *key,
-		    const struct port_names *names)
-{
-	struct text text = { 0 };
-	struct match match;
-
-	key_describe(key, &match);
-	match_format(&match, names, &text);
-	set_text(object, name, &text);
-}
-
-static void collect_lookup(void *context, const struct forwarding *forwarding, uint8_t table_id,
-			   const struct flow *flow, unsigned int depth, const struct key *key)
-{
-	struct collector *collector = context;
-	const struct port_names *names = names_of(forwarding);
-	struct text text = { 0 };
-	struct match match;
-	json_t *step;
-
-	if (++collector->n_steps > TRACE_MAX_STEPS)
-		return;
-	step = json_pack("{s:s, s:i, s:i}", "bridge", forwarding->name, "table", table_id, "depth",
-			 (int)depth);
-	json_array_append_new(collector->steps, step);
-	set_key(step, "packet", key, names);
-	if (!flow) {
-		json_object_set_new(step, "flow", json_null());
-		return;
+	if (!collector) {
+		rte_pktmbuf_free(packet);
+		return NULL;
 	}
-	match_unpack(flow->mask, flow->values, &match);
-	match_format(&match, names, &text);
-	set_text(step, "match", &text);
-	memset(&text, 0, sizeof(text));
-	program_format(rcu_read(&flow->program), names, &text);
-	set_text(step, "actions", &text);
-	memset(&text, 0, sizeof(text));
-	text_addf(&text, "0x%llx", (unsigned long long)flow->cookie);
-	set_text(step, "cookie", &text);
-	memset(&text, 0, sizeof(text));
-	flow_format_match(&match, flow->priority, names, &text);
-	set_text(step, "flow", &text);
-	json_object_set_new(step, "priority", json_integer(flow->priority));
-}
-
-static void collect_note(void *context, unsigned int depth, const char *format, ...)
-{
-	struct collector *collector = context;
-	char note[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(note, sizeof(note), format, args);
-	va_end(args);
-	json_array_append_new(collector->steps,
-			      json_pack("{s:s, s:i}", "note", note, "depth", (int)depth));
-}
-
-// A packet that leaves has no port that it came in by.
-static void set_output_key(json_t *object, const struct key *key)
-{
-	struct text text = { 0 };
-	struct match match;
-
-	key_describe(key, &match);
-	match.mask.core.in_port = 0;
-	match.value.core.in_port = 0;
-	match_format(&match, NULL, &text);
-	set_text(object, "packet", &text);
-}
-
-static void collect_output(void *context, const struct forwarding_port *port,
-			   struct rte_mbuf *packet)
-{
-	struct collector *collector = context;
-	const struct forwarding *forwarding = rcu_read(&port->vport->forwarding);
-	json_t *output = json_pack("{s:s, s:I, s:I}", "port", port->vport->name, "ofport",
-				   (json_int_t)port->ofport, "length",
-				   (json_int_t)rte_pktmbuf_pkt_len(packet));
-	struct key key;
-
-	if (forwarding) {
-		hot->parse_key(packet, port->ofport, &key);
-		json_object_set_new(output, "bridge", json_string(forwarding->name));
-		set_output_key(output, &key);
-	}
-	json_array_append_new(collector->outcome, output);
-}
-
-static void collect_drop(void *context, const struct forwarding_port *port, enum drop_reason reason)
-{
-	struct collector *collector = context;
-
-	json_array_append_new(collector->drops,
-			      json_pack("{s:s, s:s, s:s}", "port", port->vport->name, "reason",
-					drop_texts[reason].name, "help", drop_texts[reason].help));
+	collector_init_trace(collector, &trace);
+	trace.metadata = metadata;
+	worker->trace = &trace;
+	hot->forward(worker, forwarding, port, &packet, 1);
+	worker->trace = NULL;
+	return collector_finish(collector);
 }
 
 // The port that the packet is said to come from.
@@ -153,105 +50,250 @@ static struct forwarding_port *find_in_port(struct bridge *bridge, const struct 
 	return found;
 }
 
-// What people leave out of a flow but every packet has.
-static void fill_defaults(struct match *match)
-{
-	struct key *key = &match->value;
+// Where the packet comes in, and what it carries beside its bytes.
+struct entry {
+	struct bridge *bridge;
+	struct forwarding_port *port;
+	struct flow_text text;
+	struct worker *worker;
+};
 
-	if (!match->mask.core.ip_ttl)
-		key->core.ip_ttl = 64;
-	if (key->core.eth_type == RTE_BE16(0x0806) && !match->mask.core.ip_proto)
-		key->core.ip_proto = 1;
-	if (!match->mask.core.eth_type)
-		key->core.eth_type = RTE_BE16(KEY_ETH_TYPE_NONE);
+static void entry_release(struct entry *entry)
+{
+	flow_text_release(&entry->text);
+	if (entry->worker)
+		worker_destroy(entry->worker);
 }
 
-static struct rte_mbuf *make_packet(const struct match *match, const uint8_t *bytes, size_t size,
-				    struct error *error)
+static int entry_init(struct entry *entry, struct bridge *bridge, const char *flow_text,
+		      struct error *error)
 {
-	struct rte_mbuf *packet;
+	int status;
 
-	if (size > UINT16_MAX - 512 || (size && size < 14)) {
-		error_set(error, EINVAL, "a packet has 14 to %u bytes, not %zu", UINT16_MAX - 512,
-			  size);
-		return NULL;
-	}
-	if (!size) {
-		packet = packet_compose(&match->value);
-	} else {
-		packet = rte_pktmbuf_alloc(packet_pool());
-		if (packet && size > rte_pktmbuf_tailroom(packet)) {
-			rte_pktmbuf_free(packet);
-			error_set(error, EMSGSIZE, "a traced packet has at most %u bytes",
-				  RTE_MBUF_DEFAULT_DATAROOM);
-			return NULL;
-		}
-		if (packet)
-			memcpy(rte_pktmbuf_append(packet, (uint16_t)size), bytes, size);
-	}
-	if (!packet)
-		error_set(error, ENOMEM, "no packet buffer is free");
-	return packet;
+	*entry = (struct entry){ .bridge = bridge };
+	status = flow_text_parse(flow_text, FLOW_TEXT_MATCH, bridge_port_names(bridge),
+				 &entry->text, error);
+	if (status < 0)
+		return status;
+	entry->port = find_in_port(bridge, &entry->text.match, error);
+	entry->worker = entry->port ? worker_create(WORKERS_MAX) : NULL;
+	if (entry->port && !entry->worker)
+		error_set(error, ENOMEM, "out of memory");
+	if (entry->worker)
+		return 0;
+	entry_release(entry);
+	return -error->code;
 }
 
-static int run(struct bridge *bridge, struct match *match, struct forwarding_port *port,
-	       struct rte_mbuf *packet, struct collector *collector, struct error *error)
+static int check_memory(json_t *result, struct error *error)
 {
-	struct worker *worker = worker_create(WORKERS_MAX);
-	struct trace trace = {
-		.context = collector,
-		.metadata = &match->value,
-		.lookup = collect_lookup,
-		.note = collect_note,
-		.output = collect_output,
-		.drop = collect_drop,
-	};
+	return result ? 0 : error_set(error, ENOMEM, "out of memory");
+}
 
-	if (!worker) {
-		rte_pktmbuf_free(packet);
-		return error_set(error, ENOMEM, "out of memory");
-	}
-	worker->trace = &trace;
-	hot->forward(worker, bridge_forwarding(bridge), port, &packet, 1);
-	worker_destroy(worker);
+// Takes the packet.
+static int run(struct entry *entry, struct rte_mbuf *packet, json_t **result, struct error *error)
+{
+	const json_t *first;
+
+	*result = trace_packet(entry->worker, bridge_forwarding(entry->bridge), entry->port, packet,
+			       &entry->text.match.value, false);
+	if (!*result)
+		return check_memory(*result, error);
+	// What came in, in short: the first step says it.
+	first = json_array_get(json_object_get(*result, "steps"), 0);
+	json_object_set_new(*result, "bridge", json_string(bridge_name(entry->bridge)));
+	json_object_set(*result, "flow", json_object_get(first, "packet"));
+	json_object_set(*result, "length", json_object_get(first, "length"));
+	json_object_set(*result, "hex", json_object_get(first, "hex"));
 	return 0;
 }
 
-int trace_run(struct bridge *bridge, const char *flow_text, const uint8_t *packet, size_t size,
+int trace_run(struct bridge *bridge, const char *flow_text, const uint8_t *bytes, size_t size,
 	      json_t **result, struct error *error)
 {
 	const struct port_names *names = bridge_port_names(bridge);
-	struct collector collector = { json_array(), json_array(), json_array(), 0 };
-	struct forwarding_port *port;
-	struct rte_mbuf *mbuf = NULL;
-	struct flow_text text;
-	json_t *object;
+	struct rte_mbuf *packet;
+	struct entry entry;
+	int status = entry_init(&entry, bridge, flow_text, error);
+
+	if (status)
+		return status;
+	packet = bytes ? trace_packet_from(bytes, size, error)
+		       : trace_packet_compose(&entry.text.match, names, error);
+	if (!packet)
+		status = -error->code;
+	else if (bytes)
+		status = trace_packet_check(packet, &entry.text.match, false, names, error);
+	if (!status)
+		status = run(&entry, packet, result, error);
+	else
+		rte_pktmbuf_free(packet);
+	entry_release(&entry);
+	return status;
+}
+
+// --- Captures ---
+
+static int run_one(struct entry *entry, const struct trace_captured *captured, json_t **result,
+		   struct error *error)
+{
+	const struct port_names *names = bridge_port_names(entry->bridge);
+	struct rte_mbuf *packet = trace_packet_from(captured->bytes, captured->size, error);
+	int status = packet ? trace_packet_check(packet, &entry->text.match, false, names, error)
+			    : -error->code;
+
+	if (status) {
+		rte_pktmbuf_free(packet);
+		return status;
+	}
+	status = run(entry, packet, result, error);
+	if (!status) {
+		json_object_set_new(*result, "number", json_integer((json_int_t)captured->number));
+		json_object_set_new(*result, "wire_length", json_integer(captured->wire_size));
+	}
+	return status;
+}
+
+// What came of a packet, without its bytes: packets that only differ in them share a result.
+static json_t *outcome_of(json_t *traced)
+{
+	json_t *outcome = json_object(), *list = json_array();
+	json_t *output;
+	size_t i;
+
+	json_array_foreach (json_object_get(traced, "outputs"), i, output) {
+		json_object_del(output, "hex");
+		json_object_del(output, "packet");
+		json_object_del(output, "length");
+		json_array_append(list, output);
+	}
+	json_object_set_new(outcome, "outputs", list);
+	json_object_set(outcome, "drops", json_object_get(traced, "drops"));
+	return outcome;
+}
+
+#define MAX_RESULTS 1000
+
+struct summary {
+	struct entry *entry;
+	json_t *results; // in order of their first packets
+	json_t *by_outcome; // the same by the outcome's text
+	uint64_t n_not_told; // packets of further results
+	uint64_t n_cut; // packets of which the capture has only the beginning
+};
+
+static int summarize(void *context, const struct trace_captured *captured, struct error *error)
+{
+	struct summary *summary = context;
+	struct entry *entry = summary->entry;
+	struct rte_mbuf *packet;
+	json_t *traced, *outcome, *known;
+	struct key key;
+	char *text;
 	int status;
 
-	status = flow_text_parse(flow_text, FLOW_TEXT_MATCH, names, &text, error);
-	if (status < 0)
-		goto fail;
-	fill_defaults(&text.match);
-	port = find_in_port(bridge, &text.match, error);
-	if (port)
-		mbuf = make_packet(&text.match, packet, size, error);
-	status = mbuf ? run(bridge, &text.match, port, mbuf, &collector, error)
-		      : -(error && error->code ? error->code : EINVAL);
-	if (status < 0) {
-		flow_text_release(&text);
-		goto fail;
+	summary->n_cut += captured->size < captured->wire_size;
+	if (captured->size < 14) {
+		traced = json_pack("{s:[], s:[{s:s, s:s, s:s, s:s, s:i}]}", "outputs", "drops",
+				   "reason", drop_texts[DROP_RX_INVALID].name, "help",
+				   drop_texts[DROP_RX_INVALID].help, "port",
+				   entry->port->vport->name, "bridge", bridge_name(entry->bridge),
+				   "count", 1);
+		memset(&key, 0, sizeof(key));
+	} else {
+		packet = trace_packet_from(captured->bytes, captured->size, error);
+		if (!packet)
+			return -error->code;
+		status = trace_packet_check(packet, &entry->text.match, false,
+					    bridge_port_names(entry->bridge), error);
+		if (status) {
+			rte_pktmbuf_free(packet);
+			return status;
+		}
+		hot->parse_key(packet, entry->port->ofport, &key);
+		traced = trace_packet(entry->worker, bridge_forwarding(entry->bridge), entry->port,
+				      packet, &entry->text.match.value, true);
 	}
-	object = json_pack("{s:s, s:o, s:o, s:o}", "bridge", bridge_name(bridge), "steps",
-			   collector.steps, "outcome", collector.outcome, "drops", collector.drops);
-	set_key(object, "flow", &text.match.value, names);
-	flow_text_release(&text);
-	if (collector.n_steps > TRACE_MAX_STEPS)
-		json_object_set_new(object, "truncated", json_true());
-	*result = object;
+	if (!traced)
+		return check_memory(traced, error);
+	outcome = outcome_of(traced);
+	json_decref(traced);
+	text = json_dumps(outcome, JSON_COMPACT | JSON_SORT_KEYS);
+	known = text ? json_object_get(summary->by_outcome, text) : NULL;
+	if (known) {
+		json_object_set_new(
+			known, "packets",
+			json_integer(1 + json_integer_value(json_object_get(known, "packets"))));
+	} else if (json_array_size(summary->results) < MAX_RESULTS && text) {
+		known = json_incref(outcome);
+		json_object_set_new(known, "packets", json_integer(1));
+		json_object_set_new(known, "first", json_integer((json_int_t)captured->number));
+		json_object_set_new(known, "flow",
+				    trace_key_text(&key, bridge_port_names(entry->bridge)));
+		json_object_set(summary->by_outcome, text, known);
+		json_array_append_new(summary->results, known);
+	} else {
+		summary->n_not_told++;
+	}
+	json_decref(outcome);
+	free(text);
 	return 0;
-fail:
-	json_decref(collector.steps);
-	json_decref(collector.outcome);
-	json_decref(collector.drops);
+}
+
+static int run_all(struct entry *entry, const uint8_t *capture, size_t size, json_t **result,
+		   struct error *error)
+{
+	struct summary summary = { .entry = entry,
+				   .results = json_array(),
+				   .by_outcome = json_object() };
+	struct trace_capture_end end;
+	int status = trace_capture_read(capture, size, 0, summarize, &summary, &end, error);
+
+	json_decref(summary.by_outcome);
+	if (status) {
+		json_decref(summary.results);
+		return status;
+	}
+	*result = json_pack("{s:s, s:s, s:I, s:o}", "bridge", bridge_name(entry->bridge), "in_port",
+			    entry->port->vport->name, "packets", (json_int_t)end.n_packets,
+			    "results", summary.results);
+	if (summary.n_cut)
+		json_object_set_new(*result, "cut", json_integer((json_int_t)summary.n_cut));
+	if (summary.n_not_told)
+		json_object_set_new(*result, "not_told",
+				    json_integer((json_int_t)summary.n_not_told));
+	if (end.stopped)
+		json_object_set_new(*result, "stopped", json_string(end.stopped));
+	return 0;
+}
+
+struct wanted {
+	struct entry *entry;
+	json_t **result;
+};
+
+static int run_wanted(void *context, const struct trace_captured *captured, struct error *error)
+{
+	const struct wanted *wanted = context;
+
+	return run_one(wanted->entry, captured, wanted->result, error);
+}
+
+int trace_run_capture(struct bridge *bridge, const char *flow_text, const uint8_t *capture,
+		      size_t size, uint64_t number, json_t **result, struct error *error)
+{
+	struct entry entry;
+	struct wanted wanted = { &entry, result };
+	struct trace_capture_end end;
+	int status = entry_init(&entry, bridge, flow_text, error);
+
+	if (status)
+		return status;
+	if (number)
+		status =
+			trace_capture_read(capture, size, number, run_wanted, &wanted, &end, error);
+	else
+		status = run_all(&entry, capture, size, result, error);
+	entry_release(&entry);
 	return status;
 }

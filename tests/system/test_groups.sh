@@ -64,7 +64,7 @@ must "a select group" vsctl add-group "$bridge" \
 	"group_id=3,type=select,bucket=output:$pb,bucket=output:$pc"
 must "... instead" vsctl mod-flows "$bridge" "in_port=$pa,actions=group:3"
 bucket_of() { # FLOW
-	vsctl trace "$bridge" "in_port=$pa,$1" | sed -n 's/.*group 3: bucket \([0-9]*\).*/\1/p'
+	vsctl trace "$bridge" "in_port=$pa,$1" | sed -n 's/.*group 3, .*: bucket \([0-9]*\)$/\1/p'
 }
 for port in $(seq 1 30); do
 	forth=$(bucket_of "tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_src=$port,tp_dst=80")

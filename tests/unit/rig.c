@@ -746,3 +746,182 @@ struct rig_stats rig_stats(const struct rig *rig)
 {
 	return rig->stats;
 }
+
+// --- Trace ---
+
+json_t *rig_trace(struct rig *rig, uint32_t in_port, struct rte_mbuf *packet)
+{
+	unsigned int in_index = 0;
+	json_t *traced;
+
+	while (rig->ref.ports[in_index].ofport != in_port)
+		in_index++;
+	rig->forwarding.lines = lines(rig);
+	traced = trace_packet(rig->worker, &rig->forwarding, &rig->ports[in_index].port, packet,
+			      NULL, false);
+	if (!traced)
+		abort();
+	return traced;
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// Frames as "port hex", sorted: a trace puts identical ones together.
+struct frames {
+	unsigned int n;
+	char *frames[REF_MAX_OUTPUTS];
+};
+
+static void free_frames(struct frames *frames)
+{
+	while (frames->n)
+		free(frames->frames[--frames->n]);
+}
+
+static bool add_frame(struct frames *frames, uint32_t ofport, const char *hex)
+{
+	if (frames->n == REF_MAX_OUTPUTS)
+		return false;
+	if (asprintf(&frames->frames[frames->n++], "%u %s", ofport, hex) < 0)
+		abort();
+	return true;
+}
+
+static bool add_traced(struct frames *frames, const json_t *traced)
+{
+	json_t *output;
+	size_t i;
+
+	json_array_foreach (json_object_get(traced, "outputs"), i, output) {
+		const json_int_t n = json_integer_value(json_object_get(output, "count"));
+		const json_int_t ofport = json_integer_value(json_object_get(output, "ofport"));
+		const char *hex = json_string_value(json_object_get(output, "hex"));
+
+		for (json_int_t k = 0; k < n; k++)
+			if (!add_frame(frames, (uint32_t)ofport, hex))
+				return false;
+	}
+	return true;
+}
+
+static const char *compare_frames(struct rig *rig, const json_t *traced)
+{
+	static struct frames want, have;
+	const char *problem = NULL;
+
+	for (unsigned int i = 0; i < rig->result.n_outputs; i++)
+		add_frame(&want, rig->result.outputs[i].ofport,
+			  packet_hex(&rig->result.outputs[i].packet));
+	if (!add_traced(&have, traced))
+		problem = differ("trace", "more than %u frames", REF_MAX_OUTPUTS);
+	qsort(want.frames, want.n, sizeof(char *), compare_strings);
+	qsort(have.frames, have.n, sizeof(char *), compare_strings);
+	for (unsigned int i = 0; !problem && (i < want.n || i < have.n); i++)
+		if (i >= want.n || i >= have.n || strcmp(want.frames[i], have.frames[i]))
+			problem = differ("trace",
+					 "frame %u of %u, expected %u\ntold     %s\n"
+					 "expected %s",
+					 i, have.n, want.n, i < have.n ? have.frames[i] : "none",
+					 i < want.n ? want.frames[i] : "none");
+	free_frames(&want);
+	free_frames(&have);
+	return problem;
+}
+
+static const char *compare_traced_drops(struct rig *rig, const json_t *traced,
+					unsigned int in_index)
+{
+	uint64_t told[RIG_PORTS][N_DROPS] = { 0 };
+	json_t *drop;
+	size_t n;
+
+	json_array_foreach (json_object_get(traced, "drops"), n, drop)
+		for (unsigned int i = 0; i < RIG_PORTS; i++)
+			for (unsigned int reason = 0; reason < N_DROPS; reason++)
+				if (!strcmp(rig->ports[i].vport.name,
+					    json_string_value(json_object_get(drop, "port"))) &&
+				    !strcmp(drop_texts[reason].name,
+					    json_string_value(json_object_get(drop, "reason"))))
+					told[i][reason] += (uint64_t)json_integer_value(
+						json_object_get(drop, "count"));
+	for (unsigned int i = 0; i < RIG_PORTS; i++)
+		for (unsigned int reason = 0; reason < N_DROPS; reason++) {
+			uint64_t want = rig->result.n_port_drops[i][reason] +
+					(i == in_index ? rig->result.n_drops[reason] : 0);
+
+			rig->stats.n_drops[reason] += want;
+			if (told[i][reason] != want)
+				return differ("trace", "port %u, %s: %llu, expected %llu",
+					      rig->ref.ports[i].ofport, drop_texts[reason].name,
+					      (unsigned long long)told[i][reason],
+					      (unsigned long long)want);
+		}
+	return NULL;
+}
+
+// How many steps of a type there are; outputs count only with a link.
+static uint64_t count_steps(const json_t *step, const char *type, uint64_t *all)
+{
+	const char *is = json_string_value(json_object_get(step, "type"));
+	uint64_t n = is && !strcmp(is, type) && !json_is_false(json_object_get(step, "link"));
+	json_t *inner;
+	size_t i;
+
+	++*all;
+	json_array_foreach (json_object_get(step, "steps"), i, inner)
+		n += count_steps(inner, type, all);
+	return n;
+}
+
+static const char *compare_steps(struct rig *rig, const json_t *traced)
+{
+	uint64_t all = 0;
+	const uint64_t n_tables = count_steps(traced, "table", &all),
+		       n_buckets = count_steps(traced, "bucket", &all),
+		       n_outputs = count_steps(traced, "output", &all);
+	const json_int_t used =
+		json_integer_value(json_object_get(json_object_get(traced, "budget"), "used"));
+
+	rig->stats.n_steps += all / 3;
+	if (json_object_get(traced, "truncated"))
+		return NULL;
+	if (n_outputs != rig->result.n_outputs)
+		return differ("trace", "%llu steps say output, expected %u",
+			      (unsigned long long)n_outputs, rig->result.n_outputs);
+	if (n_tables + n_buckets != (uint64_t)used && used < REF_MAX_LOOKUPS)
+		return differ("trace", "%llu tables and %llu buckets, but a budget of %llu",
+			      (unsigned long long)n_tables, (unsigned long long)n_buckets,
+			      (unsigned long long)used);
+	return NULL;
+}
+
+const char *rig_compare_trace(struct rig *rig, uint32_t in_port, const struct ref_packet *packet)
+{
+	const unsigned int available = rte_mempool_avail_count(packet_pool());
+	json_t *traced = rig_trace(rig, in_port, test_packet_create(packet));
+	const char *problem = NULL;
+	unsigned int in_index = 0;
+
+	while (rig->ref.ports[in_index].ofport != in_port)
+		in_index++;
+	ref_run(&rig->ref, packet, in_port, &rig->result);
+	rig->stats.n_packets++;
+	rig->stats.n_lookups += rig->result.n_lookups;
+	rig->stats.n_outputs += rig->result.n_outputs;
+	if (rte_mempool_avail_count(packet_pool()) != available)
+		problem = differ("trace", "%u buffers before, %u after", available,
+				 rte_mempool_avail_count(packet_pool()));
+	else if (rig->result.overflow || json_object_get(traced, "outputs_truncated"))
+		rig->stats.n_skipped++;
+	else
+		problem = compare_frames(rig, traced);
+	if (!problem && !json_object_get(traced, "outputs_truncated"))
+		problem = compare_traced_drops(rig, traced, in_index);
+	if (!problem && !rig->result.overflow)
+		problem = compare_steps(rig, traced);
+	json_decref(traced);
+	return problem;
+}

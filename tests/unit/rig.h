@@ -4,6 +4,7 @@
 #define TESTS_UNIT_RIG_H
 
 #include "datapath/hot.h"
+#include "ofproto/trace.h"
 #include "tests/unit/packets.h"
 
 #define RIG_PORTS 7
@@ -41,6 +42,14 @@ void rig_set_all_lines(struct rig *rig, bool all);
 const char *rig_send(struct rig *rig, uint32_t in_port, const struct ref_packet *packets,
 		     unsigned int n, struct random *random);
 
+// Trace a packet that comes in at a port; takes it. The JSON is the caller's.
+json_t *rig_trace(struct rig *rig, uint32_t in_port, struct rte_mbuf *packet);
+
+// Trace a packet and compare all that is said of where it goes with the reference: frames by port,
+// drops by port and reason, the budget, and the steps with the end. As rig_send(); the reference
+// counts what it does, the trace does not.
+const char *rig_compare_trace(struct rig *rig, uint32_t in_port, const struct ref_packet *packet);
+
 // Compare the flows' counters. As rig_send().
 const char *rig_check_counters(struct rig *rig);
 
@@ -52,6 +61,7 @@ struct rig_stats {
 	uint64_t n_lookups;
 	uint64_t n_skipped; // packets not compared, as the reference could not hold all outputs
 	uint64_t n_learned, n_relearned; // flows
+	uint64_t n_steps; // of traces
 	uint64_t n_drops[N_DROPS];
 };
 struct rig_stats rig_stats(const struct rig *rig);

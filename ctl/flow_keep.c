@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
+#include "ofproto/table_config.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -248,6 +249,7 @@ void flow_keep_stop(void)
 void flow_keep_pause(bool pause)
 {
 	keep.paused = pause ? keep.paused + 1 : keep.paused - 1;
+	table_limits_pause(pause);
 }
 
 static int write_waiting(struct error *error)

@@ -203,22 +203,3 @@ int handle_status_workers(const struct handler_call *call, json_t **result, stru
 			    (json_int_t)totals.dropped);
 	return 0;
 }
-
-int handle_port_modify(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	const char *action = call_arg(call, 2);
-	struct bridge_port *port;
-	const bool up = !strcmp(action, "up");
-
-	(void)result;
-	if (!bridge)
-		return -ENOENT;
-	port = call_switch_port(bridge, call_arg(call, 1), error);
-	if (!port)
-		return -ENOENT;
-	if (!up && strcmp(action, "down"))
-		return error_set(error, EINVAL, "a port can be switched up or down, not '%.64s'",
-				 action);
-	return bridge_set_port_admin(port, up, error);
-}

@@ -38,6 +38,28 @@ static void set_trace_metadata(struct vector *vector, const struct key *key)
 	core->ct_mark = key->core.ct_mark;
 }
 
+// Spanning tree packets (IEEE 802.1D) are switched off apart from all others.
+static uint64_t refuse_received(struct forward *forward, const struct forwarding_port *port,
+				uint64_t packets)
+{
+	static const uint8_t stp[6] = { 0x01, 0x80, 0xc2, 0x00, 0x00, 0x00 };
+	uint64_t good = packets;
+
+	for_each_packet(i, packets)
+	{
+		const uint8_t *to = vector_core(forward->vector, (unsigned int)i)->eth_dst;
+		const bool is_stp = !memcmp(to, stp, sizeof(stp));
+		const bool refused = is_stp ? port->no_receive_stp : port->no_receive;
+
+		if (!refused && port->admin_up)
+			continue;
+		output_drop(forward, (unsigned int)i,
+			    port->admin_up ? DROP_RX_NO_RECEIVE : DROP_RX_DOWN);
+		good &= ~(1ULL << i);
+	}
+	return good;
+}
+
 // Carry one vector from its port to wherever the flow tables send it.
 static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			   struct forwarding_port *port, unsigned int hops,
@@ -81,9 +103,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	if (unlikely(worker->trace && worker->trace->metadata && !hops))
 		set_trace_metadata(vector, worker->trace->metadata);
 	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
-	if (unlikely(!port->admin_up)) {
-		for_each_packet(i, good) output_drop(&forward, (unsigned int)i, DROP_RX_DOWN);
-	} else if (likely(good)) {
+	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
+		good = refuse_received(&forward, port, good);
+	if (likely(good)) {
 		pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);

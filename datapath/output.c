@@ -139,6 +139,10 @@ static bool port_accepts(const struct forwarding_port *port, const struct rte_mb
 		*reason = DROP_PORT_DOWN;
 		return false;
 	}
+	if (unlikely(port->no_forward)) {
+		*reason = DROP_NO_FORWARD;
+		return false;
+	}
 	if (unlikely(rte_pktmbuf_pkt_len(packet) > longest)) {
 		*reason = DROP_TX_MTU;
 		return false;

@@ -90,6 +90,44 @@ static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_por
 		rte_cpu_to_be_32(in_port);
 }
 
+// What the table does with packets that no flow matched (mod-table).
+static void run_miss(struct forward *forward, uint8_t table_id, uint64_t packets,
+		     struct pipeline_next *next)
+{
+	const enum table_miss miss =
+		(enum table_miss)rcu_read(&forward->forwarding->miss[table_id]);
+
+	for_each_packet(i, packets) forward->vector->reason[i] = DROP_NO_MATCH;
+	if (likely(miss == TABLE_MISS_DEFAULT || miss == TABLE_MISS_DROP))
+		return;
+	if (miss == TABLE_MISS_CONTINUE) {
+		if (table_id + 1 < N_TABLES)
+			pipeline_next_add(next, (uint8_t)(table_id + 1), packets);
+		return;
+	}
+	for_each_packet(i, packets)
+	{
+		const rte_be32_t number = vector_core(forward->vector, (unsigned int)i)->in_port;
+		const struct forwarding_port *port =
+			forwarding_port(forward->forwarding, rte_be_to_cpu_32(number));
+
+		if (port && port->no_packet_in)
+			forward->vector->reason[i] = DROP_NO_PACKET_IN;
+		else
+			output_drop(forward, (unsigned int)i, DROP_CONTROLLER);
+	}
+}
+
+static void count_lookups(struct forward *forward, uint8_t table_id, uint64_t packets, uint64_t hit)
+{
+	const uint32_t id = rcu_read(&forward->forwarding->table_counters[table_id]);
+
+	if (likely(id && !forward->trace))
+		counter_add(forward->worker->counters, id - 1,
+			    (uint64_t)__builtin_popcountll(packets),
+			    (uint64_t)__builtin_popcountll(hit));
+}
+
 // in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
 		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
@@ -115,7 +153,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
-	for_each_packet(i, packets & ~hit) forward->vector->reason[i] = DROP_NO_MATCH;
+	count_lookups(forward, table_id, packets, hit);
+	if (packets & ~hit)
+		run_miss(forward, table_id, packets & ~hit, next);
 	while (hit) {
 		const struct flow *flow = results[__builtin_ctzll(hit)];
 		uint64_t group = same_flow(results, hit, flow);

@@ -12,6 +12,32 @@
 
 #define NO_SLOT UINT32_MAX
 
+static uint64_t expires_ns(const struct flow *flow, uint64_t used_ns)
+{
+	const uint64_t hard = flow->modified_ns + flow->hard_timeout * NS_PER_SECOND;
+	const uint64_t idle = used_ns + flow->idle_timeout * NS_PER_SECOND;
+
+	if (!flow->idle_timeout)
+		return hard;
+	return flow->hard_timeout && hard < idle ? hard : idle;
+}
+
+int timeout_offer(struct bridge *bridge, struct flow_timer *timer)
+{
+	const struct flow *flow = timer->flow;
+	const struct table_state *state = bridge->tables[flow->table_id];
+
+	if (!state || !state->eviction || (!flow->idle_timeout && !flow->hard_timeout))
+		return 0;
+	if (timer->eviction) {
+		eviction_update(state->eviction, timer->eviction, expires_ns(flow, timer->used_ns));
+		return 0;
+	}
+	timer->eviction =
+		eviction_add(state->eviction, timer->flow, expires_ns(flow, timer->used_ns));
+	return timer->eviction ? 0 : -ENOMEM;
+}
+
 int timeout_add(struct bridge *bridge, struct flow *flow)
 {
 	flow->timer_slot = NO_SLOT;
@@ -33,12 +59,17 @@ int timeout_add(struct bridge *bridge, struct flow *flow)
 		.used_ns = clock_monotonic_ns(),
 		.used_packets = counter_read(flow->counter).packets,
 	};
-	return 0;
+	if (timeout_offer(bridge, &bridge->timers[flow->timer_slot]) == 0)
+		return 0;
+	timeout_remove(bridge, flow);
+	return -ENOMEM;
 }
 
 int timeout_change(struct bridge *bridge, struct flow *flow)
 {
-	return flow->timer_slot == NO_SLOT ? timeout_add(bridge, flow) : 0;
+	if (flow->timer_slot == NO_SLOT)
+		return timeout_add(bridge, flow);
+	return timeout_offer(bridge, &bridge->timers[flow->timer_slot]);
 }
 
 void timeout_remove(struct bridge *bridge, struct flow *flow)
@@ -47,6 +78,9 @@ void timeout_remove(struct bridge *bridge, struct flow *flow)
 
 	if (flow->timer_slot == NO_SLOT)
 		return;
+	if (bridge->timers[flow->timer_slot].eviction)
+		eviction_remove(bridge->tables[flow->table_id]->eviction,
+				bridge->timers[flow->timer_slot].eviction);
 	last = &bridge->timers[--bridge->n_timers];
 	bridge->timers[flow->timer_slot] = *last;
 	last->flow->timer_slot = flow->timer_slot;
@@ -109,7 +143,10 @@ void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);
 		else if (older_than(timer->used_ns, flow->idle_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_IDLE);
-		else
+		else {
+			// Without memory it is offered again in a second.
+			timeout_offer(bridge, timer);
 			i++;
+		}
 	}
 }

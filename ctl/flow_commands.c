@@ -3,9 +3,9 @@
 
 #include "common/error.h"
 #include "ctl/flow_list.h"
+#include "ctl/hex_packet.h"
 #include "ofproto/trace.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -68,70 +68,6 @@ int handle_flow_delete(const struct handler_call *call, json_t **result, struct 
 			 FLOW_TEXT_DELETE, error);
 }
 
-int handle_flow_dump_tables(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	struct table_part parts[64];
-
-	if (!bridge)
-		return -ENOENT;
-	*result = json_array();
-	for (unsigned int id = 0; id < N_TABLES; id++) {
-		const struct table *table = bridge_table(bridge, (uint8_t)id);
-		json_t *list = json_array();
-		unsigned int n = table ? table_parts(table, parts, 64) : 0;
-
-		if (n > 64)
-			n = 64;
-		for (unsigned int i = 0; i < n; i++)
-			json_array_append_new(
-				list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "template",
-						parts[i].template_name, "flows",
-						(json_int_t)parts[i].n_flows, "masks",
-						(json_int_t)parts[i].n_masks, "max_priority",
-						(json_int_t)parts[i].max_priority, "memory",
-						(json_int_t)parts[i].memory));
-		if (table)
-			json_array_append_new(*result,
-					      json_pack("{s:I, s:I, s:o}", "table", (json_int_t)id,
-							"flows", (json_int_t)table_size(table),
-							"parts", list));
-		else
-			json_decref(list);
-	}
-	return 0;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Hexadecimal digits to bytes; blanks between bytes are allowed.
-static int parse_packet(const char *text, uint8_t *packet, size_t max, size_t *size,
-			struct error *error)
-{
-	const char *start = text;
-
-	for (*size = 0; *text; text += 2) {
-		text += strspn(text, " :");
-		if (!*text)
-			break;
-		if (*size == max)
-			return error_set(error, E2BIG, "the packet is longer than %zu bytes", max);
-		if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0) {
-			error->column = (int)(text - start) + 1;
-			return error_set(error, EINVAL,
-					 "the packet is written in pairs of hexadecimal digits");
-		}
-		packet[(*size)++] = (uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
-	}
-	return 0;
-}
-
 int handle_flow_trace(const struct handler_call *call, json_t **result, struct error *error)
 {
 	struct bridge *bridge = call_switch_bridge(call, error);
@@ -142,6 +78,6 @@ int handle_flow_trace(const struct handler_call *call, json_t **result, struct e
 	if (!bridge)
 		return -ENOENT;
 	if (call_arg(call, 2))
-		failed = parse_packet(call_arg(call, 2), packet, sizeof(packet), &size, error);
+		failed = hex_packet_parse(call_arg(call, 2), packet, sizeof(packet), &size, error);
 	return failed ? failed : trace_run(bridge, call_arg(call, 1), packet, size, result, error);
 }

@@ -20,7 +20,7 @@ static void gather_headers(struct rte_mbuf *packet)
 		rte_pktmbuf_linearize(packet);
 }
 
-// A traced packet may start with metadata that no real one has.
+// A packet that somebody makes may start with metadata that no real one has.
 static void set_trace_metadata(struct vector *vector, const struct key *key)
 {
 	static const enum key_line lines[] = { KEY_LINE_REGISTERS, KEY_LINE_REGISTERS2,
@@ -60,6 +60,13 @@ static uint64_t refuse_received(struct forward *forward, const struct forwarding
 	return good;
 }
 
+static void run_packet_out(struct forward *forward, const struct packet_out *out, uint64_t packets)
+{
+	forward->may_output_table = true;
+	actions_run(forward, out->program, 0, packets, 0, NULL);
+	forward->may_output_table = false;
+}
+
 // Carry one vector from its port to wherever the flow tables send it.
 static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			   struct forwarding_port *port, unsigned int hops,
@@ -74,6 +81,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		.vector = vector,
 		.trace = worker->trace,
 	};
+	const struct packet_out *out = hops ? NULL : worker->packet_out;
 	uint64_t all = vector_mask(n), good;
 	uint64_t bytes = 0;
 
@@ -99,14 +107,20 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		counters->rx_bytes += bytes;
 	}
 
-	good = parse_vector(vector, all, port->ofport, rcu_read(&forwarding->lines));
+	good = parse_vector(vector, all, out ? out->in_port : port->ofport,
+			    rcu_read(&forwarding->lines));
+	if (unlikely(out))
+		set_trace_metadata(vector, out->metadata);
 	if (unlikely(worker->trace && worker->trace->metadata && !hops))
 		set_trace_metadata(vector, worker->trace->metadata);
 	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
 	if (likely(good)) {
-		pipeline_run(&forward, 0, good, 0);
+		if (unlikely(out))
+			run_packet_out(&forward, out, good);
+		else
+			pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}

@@ -50,6 +50,16 @@ struct forwarding_flood {
 
 struct group_table;
 
+// How often the sample action chose a packet, by set of collectors. Sorted; immutable.
+struct sample_counter {
+	uint32_t set_id;
+	uint32_t counter; // packets and bytes
+};
+struct sample_table {
+	uint32_t n;
+	struct sample_counter counters[];
+};
+
 struct port_map_chunk {
 	struct forwarding_port *ports[PORT_MAP_CHUNK];
 };
@@ -62,6 +72,7 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	struct sample_table *samples; // NULL: none
 	uint8_t miss[N_TABLES]; // enum table_miss
 	// Number of the counter plus one, 0 for none: packets looked up, and instead of bytes those
 	// that hit.

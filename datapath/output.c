@@ -304,6 +304,18 @@ static void output_number(struct forward *forward, unsigned int packet, uint32_t
 		output_port(forward, packet, port);
 }
 
+// The flow tables, where a packet-out's own actions say so; nowhere else is this a port.
+static void output_table(struct forward *forward, unsigned int packet)
+{
+	if (!forward->may_output_table) {
+		output_drop(forward, packet, DROP_NO_PORT);
+		return;
+	}
+	forward->may_output_table = false;
+	pipeline_run(forward, 0, 1ULL << packet, 1);
+	forward->may_output_table = true;
+}
+
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len)
 {
 	uint32_t in_port = rte_be_to_cpu_32(vector_core(forward->vector, packet)->in_port);
@@ -320,6 +332,9 @@ void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, ui
 		break;
 	case OFPP_CONTROLLER:
 		output_drop(forward, packet, DROP_CONTROLLER);
+		break;
+	case OFPP_TABLE:
+		output_table(forward, packet);
 		break;
 	case OFPP_NORMAL:
 		normal_run(forward, 1ULL << packet);

@@ -223,6 +223,7 @@ static void free_bridge(void *pointer)
 
 	bridge_groups_destroy(bridge);
 	bridge_tables_exit(bridge);
+	bridge_samples_exit(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
 	flow_index_free(&bridge->index);

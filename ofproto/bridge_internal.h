@@ -4,6 +4,7 @@
 
 #include "ofproto/bridge.h"
 #include "ofproto/flow_index.h"
+#include "ofproto/sample.h"
 #include "ofproto/table_config.h"
 
 struct bridge_port {

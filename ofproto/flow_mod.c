@@ -354,6 +354,9 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 	if (change->remove)
 		return 0;
 	status = flow ? check_flow(bridge, flow, error) : check(bridge, change->mod, error);
+	if (!status && (flow || !is_delete(change->mod)))
+		status = bridge_make_samples(
+			bridge, flow ? flow->program : change->mod->text.program, error);
 	if (status < 0)
 		return status;
 	if (flow)

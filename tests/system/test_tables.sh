@@ -7,12 +7,25 @@ lib_start tables
 
 a=$(space a) b=$(space b)
 spaces=("$a" "$b")
-bridge=br$$ pa=a$$ pb=b$$
+bridge=br$$ pa=a$$ pb=b$$ pc=c$$
 
 must "vswitchd starts" start_switch
 must "a bridge is added" vsctl add-br "$bridge"
 must "port a is attached" port_in_space "$bridge" "$pa" "$a" 10.0.0.1/24
 must "port b is attached" port_in_space "$bridge" "$pb" "$b" 10.0.0.2/24
+
+# The taps come back where the switch is.
+into_space() { # PORT NAMESPACE ADDRESS MAC
+	ip link set "$1" netns "$2" && ip -n "$2" addr add "$3" dev "$1" &&
+		ip -n "$2" link set "$1" address "$4" up
+}
+
+restart() {
+	stop_switch && start_switch && into_space "$pa" "$a" 10.0.0.1/24 02:00:00:00:00:0a &&
+		into_space "$pb" "$b" 10.0.0.2/24 02:00:00:00:00:0b &&
+		ip -n "$a" neighbor replace 10.0.0.2 dev "$pa" lladdr 02:00:00:00:00:0b &&
+		ip -n "$b" neighbor replace 10.0.0.1 dev "$pb" lladdr 02:00:00:00:00:0a
+}
 
 flows_of() { # TABLE
 	vsctl dump-aggregate "$bridge" "table=$1" --json | jq .flow_count
@@ -108,7 +121,145 @@ check "... so" vsctl add-flow "$bridge" "table=5,tcp,nw_src=10.0.0.4,hard_timeou
 check "noevict ends it" vsctl mod-table "$bridge" acl noevict
 check "... so" refused "is full" add-flow "$bridge" "table=5,tcp,nw_src=10.0.0.5,actions=drop"
 left=$(vsctl dump-flows "$bridge" table=5 --no-stats)
-must "a restart" stop_switch && must "... starts" start_switch
+must "it starts anew" restart
 check "evicted flows stay away" equal "$(vsctl dump-flows "$bridge" table=5 --no-stats)" "$left"
 check "the limit is kept" refused "is full" \
 	add-flow "$bridge" "table=5,tcp,nw_src=10.0.0.5,actions=drop"
+
+# ---- What packets meet --------------------------------------------------------------------------
+
+table_counts() { # TABLE: lookup and matched
+	vsctl dump-tables "$bridge" --json | jq -r ".[] | select(.table == $1) | \"\(.lookup) \(.matched)\""
+}
+
+check "dump-tables counts" equal "$(vsctl dump-tables "$bridge" --json |
+	jq -c '.[5] | [.name, .active, .max_entries]')" '["acl",3,3]'
+check "... in words" grep -q "active=3, lookup=0, matched=0" <<<"$(vsctl dump-tables "$bridge")"
+check "... and what searching costs" grep -q "template\|hash" \
+	<<<"$(vsctl dump-tables "$bridge" --cost; vsctl dump-tables "$bridge" --cost --json)"
+check "dump-table-desc" vsctl mod-table "$bridge" acl vacancy:20,80
+check "... tells of the vacancy" grep -q "vacancy=on vacancy_down=20% vacancy_up=80% vacancy=0%" \
+	<<<"$(vsctl dump-table-desc "$bridge")"
+check "a wrong vacancy is told" refused "two percentages" mod-table "$bridge" acl vacancy:80,20
+check "dump-table-features" grep -q "set_field:.* eth_src" <<<"$(vsctl dump-table-features "$bridge")"
+check "dump-group-features" grep -q "Type fast_failover" <<<"$(vsctl dump-group-features "$bridge")"
+check "dump-desc" grep -q "DP Description: $bridge" <<<"$(vsctl dump-desc "$bridge")"
+must "an empty switch" vsctl del-flows "$bridge"
+vsctl add-flow "$bridge" "table=1,priority=1,in_port=$pa,actions=$pb"
+vsctl add-flow "$bridge" "table=1,priority=1,in_port=$pb,actions=$pa"
+check "without a flow packets are dropped" ping_blocked "$a" 10.0.0.2
+check "mod-table continue" vsctl mod-table "$bridge" 0 continue
+check "... sends them on to the next table" within 5 pings "$a" 10.0.0.2
+must "it starts anew" restart
+check "... also after it" within 5 pings "$a" 10.0.0.2
+before=$(drops_for no-controller)
+check "mod-table controller" vsctl mod-table "$bridge" 0 controller
+check "... counts them under no-controller" ping_blocked "$a" 10.0.0.2
+check "... really" at_least "$(drops_for no-controller)" $((before + 1))
+check "mod-port no-packet-in" vsctl mod-port "$bridge" "$pa" no-packet-in
+before=$(drops_for no-packet-in)
+check "... spares the controller" ping_blocked "$a" 10.0.0.2
+check "... under its own name" at_least "$(drops_for no-packet-in)" $((before + 1))
+check "mod-port packet-in" vsctl mod-port "$bridge" "$pa" packet-in
+check "lookups are counted" at_least "$(table_counts 1 | cut -d" " -f2)" 3
+check "mod-table drop" vsctl mod-table "$bridge" 0 drop
+check "... drops them" ping_blocked "$a" 10.0.0.2
+check "an unknown setting is told" refused "is no setting of a table" mod-table "$bridge" 0 burn
+check "a table that cannot be is told" refused "tables are 0 to 254" mod-table "$bridge" 255 drop
+check "packets are conserved" within 5 is_conserved
+
+# ---- Ports told what not to do ------------------------------------------------------------------
+
+must "a switch as usual" vsctl mod-table "$bridge" 0 continue
+check "packets pass" within 5 pings "$a" 10.0.0.2
+for word in no-receive no-forward; do
+	check "mod-port $word" vsctl mod-port "$bridge" "$pb" "$word"
+	check "... stops them" ping_blocked "$a" 10.0.0.2
+	check "... by name" at_least "$(($(drops_for rx-no-receive) + $(drops_for no-forward)))" 1
+	check "... is kept" restart
+	check "... really" ping_blocked "$a" 10.0.0.2
+	vsctl mod-port "$bridge" "$pb" "${word#no-}"
+	check "... and ends" within 5 pings "$a" 10.0.0.2
+done
+check "mod-port no-receive-stp" vsctl mod-port "$bridge" "$pb" no-receive-stp
+check "... is for spanning tree packets alone" within 5 pings "$a" 10.0.0.2
+check "dump-ports-desc says so" grep -q "config: *NO_RECV_STP$" \
+	<<<"$(vsctl dump-ports-desc "$bridge" "$pb")"
+check "... no more" vsctl mod-port "$bridge" "$pb" receive-stp
+check "... now" grep -q "config: *0$" <<<"$(vsctl dump-ports-desc "$bridge" "$pb")"
+must "port c is attached" vsctl add-port "$bridge" "$pc" type=tap
+check "mod-port down" vsctl mod-port "$bridge" "$pc" down
+check "... puts its device down" fails grep -q "[<,]UP[,>]" <<<"$(ip link show "$pc")"
+must "it starts anew" restart
+check "... also when it is opened again" fails grep -q "[<,]UP[,>]" <<<"$(ip link show "$pc")"
+check "... and says so" grep -q "config: *PORT_DOWN$" <<<"$(vsctl dump-ports-desc "$bridge" "$pc")"
+check "mod-port up" vsctl mod-port "$bridge" "$pc" up
+check "... puts it up" grep -q "[<,]UP[,>]" <<<"$(ip link show "$pc")"
+check "a word that is none is told" refused "nothing that a port can be told" \
+	mod-port "$bridge" "$pb" sideways
+check "a port that is none is told" refused "does not exist on bridge" mod-port "$bridge" nil up
+check "LOCAL is a port" vsctl mod-port "$bridge" LOCAL no-flood
+check "numbers are ports" vsctl mod-port "$bridge" 1 no-stp
+check "packets are conserved" within 5 is_conserved
+
+# ---- packet-out ---------------------------------------------------------------------------------
+
+frame=02000000000b02000000000a88b5$(printf '00%.0s' {1..50})
+tx_of() { # PORT
+	vsctl dump-ports "$bridge" "$1" --json | jq '.[0].tx_packets'
+}
+before=$(tx_of "$pc")
+check "packet-out sends a packet" vsctl packet-out "$bridge" \
+	"in_port=controller,packet=$frame,actions=$pc"
+check "... one" equal "$(tx_of "$pc")" $((before + 1))
+check "the old form sends several" vsctl packet-out "$bridge" none "mod_vlan_vid:5,$pc" \
+	"$frame" "$frame"
+check "... two" equal "$(tx_of "$pc")" $((before + 3))
+vsctl add-flow "$bridge" "table=1,priority=5,in_port=$pb,dl_type=0x88b5,actions=$pc"
+check "through the tables" vsctl packet-out "$bridge" "in_port=$pb packet=$frame actions=table"
+check "... one" equal "$(tx_of "$pc")" $((before + 4))
+check "by resubmit, with a register" vsctl add-flow "$bridge" \
+	"table=9,reg3=7,actions=$pc" -- packet-out "$bridge" \
+	"in_port=none,reg3=7,packet=$frame,actions=resubmit(,9)"
+check "... one" equal "$(tx_of "$pc")" $((before + 5))
+check "NORMAL floods it" vsctl packet-out "$bridge" "in_port=NONE,packet=$frame,actions=normal"
+check "without actions it is dropped" vsctl packet-out "$bridge" "in_port=$pa,packet=$frame"
+check "learn learns" vsctl packet-out "$bridge" \
+	"in_port=$pa,packet=$frame,actions=learn(table=8,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"
+check "... the flow" has_flow "table=8,dl_dst=02:00:00:00:00:0a"
+check "a packet with an odd digit is told" refused "pairs of hexadecimal digits" packet-out \
+	"$bridge" "in_port=$pa,packet=123,actions=$pb"
+check "one that is too short, too" refused "Ethernet header" packet-out "$bridge" \
+	"in_port=$pa,packet=1234,actions=$pb"
+check "one that is not there" refused "packet=HEX is missing" packet-out "$bridge" "in_port=$pa"
+check "no port" refused "in_port=PORT is missing" packet-out "$bridge" "packet=$frame"
+check "a wrong port" refused "has no port number 77" packet-out "$bridge" \
+	"in_port=77,packet=$frame,actions=$pb"
+check "a field of the bytes" refused "what the packet's bytes say" packet-out "$bridge" \
+	"in_port=$pa,ip,packet=$frame,actions=$pb"
+check "wrong actions" refused "actions" packet-out "$bridge" \
+	"in_port=$pa,packet=$frame,actions=outpt:1"
+check "instructions" refused "goto_table is for flows" packet-out "$bridge" \
+	"in_port=$pa,packet=$frame,actions=goto_table:1"
+check "a word too few" refused "packet-out takes" packet-out "$bridge" none "$frame"
+check "packets are conserved" within 5 is_conserved
+
+# ---- sample -------------------------------------------------------------------------------------
+
+sampled() { # SET
+	vsctl dump-ipfix-flow "$bridge" --json |
+		jq "[.[] | select(.collector_set_id == $1) | .packets] | add // 0"
+}
+many=()
+for ((i = 0; i < 400; i++)); do many+=("$frame"); done
+must "a flow samples" vsctl add-flow "$bridge" \
+	"table=9,actions=sample(probability=65535,collector_set_id=3),sample(probability=16384,collector_set_id=9)"
+check "packets meet it" vsctl packet-out "$bridge" none "resubmit(,9)" "${many[@]}"
+check "all are sampled" equal "$(sampled 3)" 400
+check "a quarter is" at_least "$(sampled 9)" 50
+check "... not more" at_least 150 "$(sampled 9)"
+check "trace tells" grep -q "sampled for collector set 3" <<<"$(vsctl trace "$bridge" \
+	"in_port=$pa,dl_type=0x88b5" 2>&1; vsctl add-flow "$bridge" "table=1,priority=9,actions=resubmit(,9)"
+	vsctl trace "$bridge" "in_port=$pa,dl_type=0x88b5")"
+check "... and counts nothing" equal "$(sampled 3)" 400
+check "packets are conserved" within 5 is_conserved

@@ -181,7 +181,7 @@ static int sort_flows(struct flow **flows, unsigned int n, const char *field_nam
 	const struct field *field = NULL;
 	struct sort_key *keys;
 
-	if (strcmp(field_name, "priority")) {
+	if (*field_name && strcmp(field_name, "priority")) {
 		field = field_find(field_name, strlen(field_name));
 		if (!field)
 			return error_set(error, EINVAL, "there is no field '%.64s' to sort by",

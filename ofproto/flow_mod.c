@@ -439,6 +439,12 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 	return status;
 }
 
+void flow_mod_shortened(struct bridge *bridge, const struct flow *flow)
+{
+	if (observer.shortened)
+		observer.shortened(observer.context, bridge, flow);
+}
+
 void flow_mod_expire(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason)
 {
 	remove_flow(bridge, flow, reason);

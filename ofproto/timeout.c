@@ -98,29 +98,35 @@ static bool older_than(uint64_t since_ns, uint16_t seconds, uint64_t now_ns)
 	return seconds && now_ns - since_ns >= seconds * NS_PER_SECOND;
 }
 
-static void shorten(uint16_t *timeout, uint16_t most)
+static bool shorten(uint16_t *timeout, uint16_t most)
 {
-	if (most && (!*timeout || *timeout > most))
-		*timeout = most;
+	if (!most || (*timeout && *timeout <= most))
+		return false;
+	*timeout = most;
+	return true;
 }
 
-// A worker saw the end of a connection: the flow's timeouts become those of its fin_timeout.
-static void apply_fin_timeouts(struct flow *flow, const uint8_t *at, size_t size)
+// A worker saw the end of a connection: the flow's timeouts become those of its fin_timeout. True if
+// one was longer.
+static bool apply_fin_timeouts(struct flow *flow, const uint8_t *at, size_t size)
 {
 	const uint8_t *end = at + size;
+	bool changed = false;
 
 	for (; at < end; at += ((const struct op *)at)->size) {
 		const struct op_fin_timeout *fin = (const struct op_fin_timeout *)at;
 		const struct op_nested *nested = (const struct op_nested *)at;
 
 		if (fin->op.code == OP_CLONE)
-			apply_fin_timeouts(flow, (const uint8_t *)nested->ops, nested->length);
+			changed |= apply_fin_timeouts(flow, (const uint8_t *)nested->ops,
+						      nested->length);
 		if (fin->op.code != OP_FIN_TIMEOUT ||
 		    !__atomic_load_n(&fin->seen, __ATOMIC_RELAXED))
 			continue;
-		shorten(&flow->idle_timeout, fin->idle_timeout);
-		shorten(&flow->hard_timeout, fin->hard_timeout);
+		changed |= shorten(&flow->idle_timeout, fin->idle_timeout);
+		changed |= shorten(&flow->hard_timeout, fin->hard_timeout);
 	}
+	return changed;
 }
 
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
@@ -136,8 +142,9 @@ void timeout_sweep(struct bridge *bridge, uint64_t now_ns)
 		}
 		if (flow->learned)
 			learn_refresh(flow, now_ns);
-		if (flow->program->flags & PROGRAM_FIN_TIMEOUT)
-			apply_fin_timeouts(flow, flow->program->ops, flow->program->size);
+		if (flow->program->flags & PROGRAM_FIN_TIMEOUT &&
+		    apply_fin_timeouts(flow, flow->program->ops, flow->program->size))
+			flow_mod_shortened(bridge, flow);
 		// Expiring moves another flow into this slot.
 		if (older_than(flow->modified_ns, flow->hard_timeout, now_ns))
 			flow_mod_expire(bridge, flow, FLOW_REMOVED_HARD);

@@ -21,6 +21,7 @@ into_space() { # PORT NAMESPACE ADDRESS MAC
 }
 
 restart() {
+	# shellcheck disable=SC2119
 	stop_switch && start_switch && into_space "$pa" "$a" 10.0.0.1/24 02:00:00:00:00:0a &&
 		into_space "$pb" "$b" 10.0.0.2/24 02:00:00:00:00:0b &&
 		ip -n "$a" neighbor replace 10.0.0.2 dev "$pa" lladdr 02:00:00:00:00:0b &&
@@ -227,6 +228,22 @@ check "without actions it is dropped" vsctl packet-out "$bridge" "in_port=$pa,pa
 check "learn learns" vsctl packet-out "$bridge" \
 	"in_port=$pa,packet=$frame,actions=learn(table=8,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"
 check "... the flow" has_flow "table=8,dl_dst=02:00:00:00:00:0a"
+learn_from() { # LAST-DIGIT...: packets from these addresses, learned into table 12
+	local digit frames=()
+	for digit; do frames+=("02000000000b02000000000${digit}88b5${frame:28}"); done
+	vsctl packet-out "$bridge" "$pa" \
+		"learn(table=12,idle_timeout=100,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])" "${frames[@]}"
+}
+must "a limit for what is learned" vsctl --id=@t create Flow_Table flow_limit=2 -- \
+	set Bridge "$bridge" flow_tables:12=@t
+check "three teach" learn_from 1 2 3
+check "... two flows" equal "$(flows_of 12)" 2
+check "... and the third is counted" equal \
+	"$(vsctl dump-tables "$bridge" --json | jq '.[12].refused')" 1
+check "where flows give way" vsctl mod-table "$bridge" 12 evict
+check "a fourth" learn_from 4
+check "... is learned" has_flow "table=12,dl_dst=02:00:00:00:00:04"
+check "... in place of another" equal "$(flows_of 12)" 2
 check "a packet with an odd digit is told" refused "pairs of hexadecimal digits" packet-out \
 	"$bridge" "in_port=$pa,packet=123,actions=$pb"
 check "one that is too short, too" refused "Ethernet header" packet-out "$bridge" \
@@ -244,6 +261,42 @@ check "instructions" refused "goto_table is for flows" packet-out "$bridge" \
 check "a word too few" refused "packet-out takes" packet-out "$bridge" none "$frame"
 check "packets are conserved" within 5 is_conserved
 
+# ---- Counters and durations ---------------------------------------------------------------------
+
+counted() {
+	vsctl dump-flows "$bridge" table=10 --json | jq -c '.[0] | [.n_packets, .n_bytes]'
+}
+must "a flow whose counts nobody needs" vsctl add-flow "$bridge" \
+	"table=10,no_packet_counts,no_byte_counts,actions=drop" -- \
+	packet-out "$bridge" none "resubmit(,10)" "$frame" "$frame"
+check "... is counted all the same" equal "$(counted)" "[2,$((${#frame} / 2 * 2))]"
+check "... and says so" grep -q "no_packet_counts no_byte_counts" \
+	<<<"$(vsctl dump-flows "$bridge" table=10)"
+check "mod-flows keeps the counts" vsctl mod-flows "$bridge" "table=10,actions=$pb"
+check "... really" equal "$(counted)" "[2,$((${#frame} / 2 * 2))]"
+check "reset_counts resets them" vsctl mod-flows "$bridge" "table=10,reset_counts,actions=drop"
+check "... really" equal "$(counted)" "[0,0]"
+check "durations have few digits" grep -Eq '"duration": [0-9]+(\.[0-9]{1,3})?,' \
+	<<<"$(vsctl dump-flows "$bridge" --json table=10)"
+vsctl add-flow "$bridge" "table=10,priority=9,ip,actions=drop"
+check "--sort alone sorts by priority" equal \
+	"$(vsctl dump-flows "$bridge" table=10 --sort --no-stats | head -n 1)" \
+	" table=10, priority=9,ip actions=drop"
+check "--rsort alone, too" equal \
+	"$(vsctl --rsort dump-flows "$bridge" table=10 --no-stats | tail -n 1)" \
+	" table=10, priority=9,ip actions=drop"
+syn=0200000000020200000000010800450000280000000040060000
+syn+=0a0000010a000002000a001400000000000000005001ffff00000000
+must "a flow that ends with its connection" vsctl add-flow "$bridge" \
+	"table=11,tcp,idle_timeout=900,actions=fin_timeout(idle_timeout=300)" -- \
+	packet-out "$bridge" none "resubmit(,11)" "$syn"
+is_shortened() {
+	vsctl dump-flows "$bridge" table=11 | grep -q idle_timeout=300
+}
+check "has a shorter timeout" within 5 is_shortened
+check "... also after a restart" restart
+check "... really" is_shortened
+
 # ---- sample -------------------------------------------------------------------------------------
 
 sampled() { # SET
@@ -258,8 +311,8 @@ check "packets meet it" vsctl packet-out "$bridge" none "resubmit(,9)" "${many[@
 check "all are sampled" equal "$(sampled 3)" 400
 check "a quarter is" at_least "$(sampled 9)" 50
 check "... not more" at_least 150 "$(sampled 9)"
-check "trace tells" grep -q "sampled for collector set 3" <<<"$(vsctl trace "$bridge" \
-	"in_port=$pa,dl_type=0x88b5" 2>&1; vsctl add-flow "$bridge" "table=1,priority=9,actions=resubmit(,9)"
-	vsctl trace "$bridge" "in_port=$pa,dl_type=0x88b5")"
+vsctl add-flow "$bridge" "table=1,priority=9,dl_type=0x88b5,actions=resubmit(,9)"
+check "trace tells" grep -q "sampled for collector set 3" \
+	<<<"$(vsctl trace "$bridge" "in_port=$pa,dl_type=0x88b5")"
 check "... and counts nothing" equal "$(sampled 3)" 400
 check "packets are conserved" within 5 is_conserved

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "ctl/apply_port.h"
+#include "ctl/apply_table.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
 
@@ -236,8 +237,12 @@ static int open_port(struct sync *sync, const json_t *bridge, const json_t *port
 	int result = apply_open_port(live, port, interface, wanted_number(sync, bridge, interface),
 				     &number, error);
 
-	if (result)
+	if (!result)
+		result = apply_port_config(bridge_port_by_number(live, number), interface, error);
+	if (result) {
+		close_port(config_string(interface, "name"));
 		return result;
+	}
 	if (sync->config &&
 	    json_integer_value(json_object_get(interface, "ofport")) != (json_int_t)number) {
 		json_t *row =
@@ -269,7 +274,7 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 	if (!result && !json_equal(json_object_get(old_interface, "mtu_request"),
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);
-	return result;
+	return result ? result : apply_port_config(live, interface, error);
 }
 
 static bool must_reopen(const json_t *entry, const json_t *bridge, const json_t *interface)
@@ -381,6 +386,8 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 		}
 		if (!result)
 			result = apply_bridge_settings(bridge, row, error);
+		if (!result)
+			result = apply_tables(bridge, config, row, error);
 		if (result && sync->strict)
 			return result;
 		if (result) {

@@ -29,11 +29,12 @@ const struct command commands[] = {
 };
 const unsigned int n_commands = sizeof(commands) / sizeof(commands[0]);
 
-// Is `word` (length bytes) one of the words in `list`? A word of the list ends at a space or '='.
+// Is `word` (length bytes) one of the words in `list`? A word of the list ends at a space, '=' or
+// '['.
 static const char *find_word(const char *list, const char *word, size_t length)
 {
 	while (*list) {
-		size_t n = strcspn(list, " =");
+		size_t n = strcspn(list, " =[");
 
 		if (n == length && !memcmp(list, word, n))
 			return list + n;
@@ -73,7 +74,7 @@ bool command_has_option(const struct command *command, const char *option, bool 
 {
 	const char *end = find_word(command->options, option, strlen(option));
 
-	*takes_value = end && *end == '=';
+	*takes_value = end && (*end == '=' || *end == '[');
 	return end != NULL;
 }
 
@@ -87,13 +88,13 @@ void command_each_option(const struct command *command,
 		char name[MAX_OPTION] = "";
 		char value[MAX_OPTION] = "";
 		size_t length = strcspn(p, " ");
-		size_t n = strcspn(p, " =");
+		size_t n = strcspn(p, " =[");
 
 		if (n < MAX_OPTION)
 			memcpy(name, p, n);
-		if (n < length && length - n - 1 < MAX_OPTION)
-			memcpy(value, p + n + 1, length - n - 1);
-		visit(context, name, n < length ? value : NULL);
+		if (n < length && length - n < MAX_OPTION)
+			memcpy(value, p + n, length - n);
+		visit(context, name, value);
 		p += length;
 		p += strspn(p, " ");
 	}
@@ -103,8 +104,7 @@ static void list_option(void *context, const char *name, const char *value)
 {
 	struct text *text = context;
 
-	text_addf(text, "%s--%s%s%s", text->length ? ", " : "", name, value ? "=" : "",
-		  value ? value : "");
+	text_addf(text, "%s--%s%s", text->length ? ", " : "", name, value);
 }
 
 static int unknown_option(const struct command *command, const char *option, struct error *error)
@@ -156,6 +156,11 @@ static int parse_option(const struct command *command, int n_words, char *const 
 		if (equals)
 			return error_set(error, EINVAL, "option --%s takes no value", copy);
 		json_object_set_new(options, copy, json_true());
+		return 1;
+	}
+	// A value that may be left out is always attached by '='.
+	if (!equals && *find_word(command->options, copy, length) == '[') {
+		json_object_set_new(options, copy, json_string(""));
 		return 1;
 	}
 	if (!equals && n_words < 2)

@@ -49,7 +49,7 @@ int command_parse(int n_words, char *const *words, json_t **request, struct erro
 // Check a command from anywhere: known name, options, number and type of arguments.
 int command_check(const json_t *request, const struct command **command, struct error *error);
 
-// Call visit(context, name, value) for each option in the row; value is NULL without one.
+// Call visit(context, name, value) for each option in the row; value is "=VALUE", "[=VALUE]" or "".
 void command_each_option(const struct command *command,
 			 void (*visit)(void *context, const char *name, const char *value),
 			 void *context);

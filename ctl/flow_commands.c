@@ -66,36 +66,3 @@ int handle_flow_delete(const struct handler_call *call, json_t **result, struct 
 			 FLOW_TEXT_DELETE, error);
 }
 
-int handle_flow_dump_tables(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	struct table_part parts[64];
-
-	if (!bridge)
-		return -ENOENT;
-	*result = json_array();
-	for (unsigned int id = 0; id < N_TABLES; id++) {
-		const struct table *table = bridge_table(bridge, (uint8_t)id);
-		json_t *list = json_array();
-		unsigned int n = table ? table_parts(table, parts, 64) : 0;
-
-		if (n > 64)
-			n = 64;
-		for (unsigned int i = 0; i < n; i++)
-			json_array_append_new(
-				list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "template",
-						parts[i].template_name, "flows",
-						(json_int_t)parts[i].n_flows, "masks",
-						(json_int_t)parts[i].n_masks, "max_priority",
-						(json_int_t)parts[i].max_priority, "memory",
-						(json_int_t)parts[i].memory));
-		if (table)
-			json_array_append_new(*result,
-					      json_pack("{s:I, s:I, s:o}", "table", (json_int_t)id,
-							"flows", (json_int_t)table_size(table),
-							"parts", list));
-		else
-			json_decref(list);
-	}
-	return 0;
-}

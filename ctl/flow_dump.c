@@ -49,6 +49,9 @@ static json_t *describe_flow(const struct flow *flow, const struct port_names *n
 	match_unpack(flow->mask, flow->values, &match);
 	json_object_set_new(object, "cookie", json_sprintf("0x%" PRIx64, flow->cookie));
 	set_number(object, "table", flow->table_id);
+	if (names && names->table_name && names->table_name(names->context, flow->table_id))
+		json_object_set_new(object, "table_name",
+				    json_string(names->table_name(names->context, flow->table_id)));
 	set_number(object, "priority", flow->priority);
 	match_format(&match, names, &text);
 	set_text(object, "match", &text);
@@ -90,6 +93,13 @@ static void add_count(struct text *text, const char *name, uint64_t value)
 	text_add(text, ", ");
 }
 
+static void add_table(struct text *text, uint8_t table_id, const struct port_names *names)
+{
+	text_add(text, "table=");
+	table_format(table_id, names, text);
+	text_add(text, ", ");
+}
+
 void flow_print(const struct flow *flow, const struct port_names *names, bool stats,
 		uint64_t now_ns, struct text *text)
 {
@@ -103,7 +113,7 @@ void flow_print(const struct flow *flow, const struct port_names *names, bool st
 	if (stats)
 		add_duration(text, now_ns - flow->created_ns);
 	if (stats || flow->table_id)
-		add_count(text, "table", flow->table_id);
+		add_table(text, flow->table_id, names);
 	if (stats) {
 		add_count(text, "n_packets", counts.packets);
 		add_count(text, "n_bytes", counts.bytes);
@@ -171,7 +181,7 @@ static int sort_flows(struct flow **flows, unsigned int n, const char *field_nam
 	const struct field *field = NULL;
 	struct sort_key *keys;
 
-	if (strcmp(field_name, "priority")) {
+	if (*field_name && strcmp(field_name, "priority")) {
 		field = field_find(field_name, strlen(field_name));
 		if (!field)
 			return error_set(error, EINVAL, "there is no field '%.64s' to sort by",

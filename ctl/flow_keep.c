@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
+#include "ofproto/table_config.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,6 +35,14 @@ struct touched_flows {
 	uint16_t n_bridges;
 };
 
+// A flow that went, or got other timeouts, outside of requests.
+struct waiting_flow {
+	uint64_t kept_id;
+	bool gone;
+	uint16_t idle_timeout;
+	uint16_t hard_timeout;
+};
+
 static struct {
 	struct store *store;
 	bool in_request;
@@ -41,7 +50,7 @@ static struct {
 	int failure; // first write that failed in this request
 	struct error error;
 	struct touched_flows touched; // in this request
-	uint64_t *waiting; // removed outside of requests, not yet deleted from the store
+	struct waiting_flow *waiting; // changed outside of requests, not yet in the store
 	size_t n_waiting;
 	size_t waiting_size;
 	uint64_t clock_offset_ns; // from monotonic to real time, in this request
@@ -181,18 +190,23 @@ static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
 		note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
 }
 
-static void add_waiting(uint64_t kept_id)
+static void add_waiting(const struct flow *flow, bool gone)
 {
 	if (keep.n_waiting == keep.waiting_size) {
 		size_t size = keep.waiting_size ? keep.waiting_size * 2 : 64;
-		uint64_t *grown = realloc(keep.waiting, size * sizeof(*grown));
+		struct waiting_flow *grown = realloc(keep.waiting, size * sizeof(*grown));
 
 		if (!grown)
 			return; // the flow comes back at the next start, and times out again
 		keep.waiting = grown;
 		keep.waiting_size = size;
 	}
-	keep.waiting[keep.n_waiting++] = kept_id;
+	keep.waiting[keep.n_waiting++] = (struct waiting_flow){
+		.kept_id = flow->kept_id,
+		.gone = gone,
+		.idle_timeout = flow->idle_timeout,
+		.hard_timeout = flow->hard_timeout,
+	};
 }
 
 static void remove_flow(void *context, struct bridge *bridge, const struct flow *flow,
@@ -206,12 +220,20 @@ static void remove_flow(void *context, struct bridge *bridge, const struct flow 
 		// One by one they would each wait for the disk; a flow that comes back because this
 		// was not written yet times out again.
 		if (flow->kept_id)
-			add_waiting(flow->kept_id);
+			add_waiting(flow, true);
 		return;
 	}
 	note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
 	if (!keep.failure && flow->kept_id)
 		note_failure(store_delete_flow(keep.store, flow->kept_id, &keep.error));
+}
+
+static void shorten_flow(void *context, struct bridge *bridge, const struct flow *flow)
+{
+	(void)context;
+	(void)bridge;
+	if (flow->kept_id && !learn_made(flow))
+		add_waiting(flow, false);
 }
 
 static void forget_waiting(void)
@@ -226,6 +248,7 @@ void flow_keep_start(struct store *store)
 	static const struct flow_observer observer = {
 		.added = put_flow,
 		.modified = put_flow,
+		.shortened = shorten_flow,
 		.removed = remove_flow,
 	};
 
@@ -248,14 +271,21 @@ void flow_keep_stop(void)
 void flow_keep_pause(bool pause)
 {
 	keep.paused = pause ? keep.paused + 1 : keep.paused - 1;
+	table_limits_pause(pause);
 }
 
 static int write_waiting(struct error *error)
 {
 	int result = 0;
 
-	for (size_t i = 0; !result && i < keep.n_waiting; i++)
-		result = store_delete_flow(keep.store, keep.waiting[i], error);
+	for (size_t i = 0; !result && i < keep.n_waiting; i++) {
+		const struct waiting_flow *flow = &keep.waiting[i];
+
+		result = flow->gone
+				 ? store_delete_flow(keep.store, flow->kept_id, error)
+				 : store_set_timeouts(keep.store, flow->kept_id, flow->idle_timeout,
+						      flow->hard_timeout, error);
+	}
 	return result;
 }
 

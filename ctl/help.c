@@ -28,7 +28,7 @@ static const struct {
 
 static void add_option(void *context, const char *name, const char *value)
 {
-	text_addf(context, "[--%s%s%s] ", name, value ? "=" : "", value ? value : "");
+	text_addf(context, "[--%s%s] ", name, value);
 }
 
 static void add_synopsis(const struct command *command, struct text *text)
@@ -235,7 +235,7 @@ void help_manual(struct text *text)
 
 static void add_option_word(void *context, const char *name, const char *value)
 {
-	text_addf(context, " --%s%s", name, value ? "=" : "");
+	text_addf(context, " --%s%s", name, *value == '=' ? "=" : "");
 }
 
 void help_completion(struct text *text)

@@ -177,14 +177,19 @@ static void add_port_number(const json_t *port, struct text *text)
 
 static void describe_port(const json_t *port, struct text *text)
 {
-	bool up = json_is_true(json_object_get(port, "admin_up"));
+	const json_t *config = json_object_get(port, "config");
+	json_t *word;
+	size_t i;
 	bool link = json_is_true(json_object_get(port, "link_up"));
 	json_int_t speed = number(port, "link_speed") / 1000000;
 
 	text_add(text, " ");
 	add_port_number(port, text);
 	text_addf(text, "(%s): addr:%s\n", string(port, "name"), string(port, "mac"));
-	text_addf(text, "     config:     %s\n", up ? "0" : "PORT_DOWN");
+	text_add(text, "     config:     ");
+	json_array_foreach ((json_t *)config, i, word)
+		text_addf(text, "%s%s", i ? " " : "", json_string_value(word));
+	text_add(text, json_array_size(config) ? "\n" : "0\n");
 	text_addf(text, "     state:      %s\n", link ? "0" : "LINK_DOWN");
 	text_addf(text, "     speed: %" JSON_INTEGER_FORMAT " Mbps now, 0 Mbps max\n", speed);
 }
@@ -290,6 +295,20 @@ static void render_fdb(const json_t *request, const json_t *answer, struct text 
 
 // --- Flows ---
 
+static void render_samples(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *set;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, set) {
+		text_addf(text, "  id %3" JSON_INTEGER_FORMAT ":", number(set, "collector_set_id"));
+		add_number(text, " sampled pkts=", set, "packets");
+		add_number(text, ", bytes=", set, "bytes");
+		text_add(text, "\n");
+	}
+}
+
 static void render_aggregate(const json_t *request, const json_t *answer, struct text *text)
 {
 	(void)request;
@@ -331,12 +350,11 @@ static void render_group_stats(const json_t *request, const json_t *answer, stru
 	}
 }
 
-static void render_tables(const json_t *request, const json_t *answer, struct text *text)
+static void render_cost(const json_t *answer, struct text *text)
 {
 	json_t *table, *part;
 	size_t i, k;
 
-	(void)request;
 	json_array_foreach ((json_t *)answer, i, table) {
 		add_number(text, "table ", table, "table");
 		add_number(text, ": ", table, "flows");
@@ -349,6 +367,153 @@ static void render_tables(const json_t *request, const json_t *answer, struct te
 			add_number(text, ", memory=", part, "memory");
 			text_add(text, "\n");
 		}
+	}
+}
+
+static void begin_table(const json_t *table, struct text *text)
+{
+	add_number(text, "  table ", table, "table");
+	if (*string(table, "name"))
+		text_addf(text, " (\"%s\")", string(table, "name"));
+	text_add(text, ":\n");
+}
+
+// Is there nothing to say of the table but its number?
+static bool is_plain(const json_t *table)
+{
+	return !*string(table, "name") && !number(table, "active") && !number(table, "lookup") &&
+	       number(table, "max_entries") == 1 << 24;
+}
+
+static bool is_plain_desc(const json_t *table)
+{
+	return !*string(table, "name") && !json_is_true(json_object_get(table, "eviction")) &&
+	       !json_object_get(table, "flow_limit") && !json_object_get(table, "vacancy") &&
+	       !strcmp(string(table, "table_miss"), "default");
+}
+
+// Tables one by one, those of which there is nothing to say in one line.
+static void each_table(const json_t *tables, bool (*plain)(const json_t *table),
+		       void (*render)(const json_t *table, struct text *text), struct text *text)
+{
+	const size_t n = json_array_size(tables);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t end = i;
+
+		while (end + 1 < n && plain(json_array_get(tables, end)) &&
+		       plain(json_array_get(tables, end + 1)))
+			end++;
+		if (end == i) {
+			begin_table(json_array_get(tables, i), text);
+			render(json_array_get(tables, i), text);
+			continue;
+		}
+		text_addf(text, "  tables %zu...%zu:\n", i, end);
+		render(json_array_get(tables, i), text);
+		i = end;
+	}
+}
+
+static void render_table(const json_t *table, struct text *text)
+{
+	add_number(text, "    active=", table, "active");
+	add_number(text, ", lookup=", table, "lookup");
+	add_number(text, ", matched=", table, "matched");
+	add_number(text, "\n    max_entries=", table, "max_entries");
+	text_add(text, "\n");
+	if (number(table, "evicted") || number(table, "refused")) {
+		add_number(text, "    evicted=", table, "evicted");
+		add_number(text, ", refused=", table, "refused");
+		text_add(text, "\n");
+	}
+}
+
+static void render_tables(const json_t *request, const json_t *answer, struct text *text)
+{
+	if (json_is_true(json_object_get(json_object_get(request, "options"), "cost")))
+		render_cost(answer, text);
+	else
+		each_table(answer, is_plain, render_table, text);
+}
+
+static void render_table_desc(const json_t *table, struct text *text)
+{
+	const json_t *vacancy = json_object_get(table, "vacancy");
+
+	text_addf(text, "   eviction=%s eviction_flags=OTHER|IMPORTANCE|LIFETIME\n",
+		  json_is_true(json_object_get(table, "eviction")) ? "on" : "off");
+	text_addf(text, "   vacancy=%s", vacancy ? "on" : "off");
+	if (vacancy) {
+		add_number(text, " vacancy_down=", vacancy, "down");
+		add_number(text, "% vacancy_up=", vacancy, "up");
+		add_number(text, "% vacancy=", vacancy, "now");
+		text_add(text, "%");
+	}
+	text_addf(text, "\n   table_miss=%s", string(table, "table_miss"));
+	if (json_object_get(table, "flow_limit"))
+		add_number(text, " flow_limit=", table, "flow_limit");
+	text_add(text, "\n");
+}
+
+static void render_tables_desc(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	each_table(answer, is_plain_desc, render_table_desc, text);
+}
+
+static void add_words(struct text *text, const char *before, const json_t *list)
+{
+	json_t *word;
+	size_t i;
+
+	text_add(text, before);
+	json_array_foreach ((json_t *)list, i, word)
+		text_addf(text, " %s", json_string_value(word));
+	text_add(text, "\n");
+}
+
+static void render_max_entries(const json_t *table, struct text *text)
+{
+	add_number(text, "    max_entries=", table, "max_entries");
+	text_add(text, "\n");
+}
+
+static void render_features(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	each_table(json_object_get(answer, "tables"), is_plain, render_max_entries, text);
+	text_add(text, "  all tables:\n"
+		       "    metadata: match=0xffffffffffffffff write=0xffffffffffffffff\n");
+	add_words(text, "    instructions:", json_object_get(answer, "instructions"));
+	add_words(text, "    actions of apply_actions:", json_object_get(answer, "apply_actions"));
+	add_words(text, "    actions of write_actions:", json_object_get(answer, "write_actions"));
+	add_words(text, "    set_field:", json_object_get(answer, "set_field"));
+	add_words(text, "    matching with any mask:", json_object_get(answer, "match_masked"));
+	add_words(text, "    matching whole values:", json_object_get(answer, "match_exact"));
+}
+
+static void render_desc(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	text_addf(text, "Manufacturer: %s\n", string(answer, "manufacturer"));
+	text_addf(text, "Hardware: %s\n", string(answer, "hardware"));
+	text_addf(text, "Software: %s\n", string(answer, "software"));
+	text_addf(text, "Serial Num: %s\n", string(answer, "serial"));
+	text_addf(text, "DP Description: %s\n", string(answer, "datapath"));
+}
+
+static void render_group_features(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *type;
+	size_t i;
+
+	(void)request;
+	add_words(text, " Capabilities:", json_object_get(answer, "capabilities"));
+	json_array_foreach (json_object_get(answer, "types"), i, type) {
+		text_addf(text, "   Type %s:\n", string(type, "type"));
+		add_number(text, "       max_groups=", type, "max_groups");
+		add_words(text, "\n       actions:", json_object_get(type, "actions"));
 	}
 }
 
@@ -376,6 +541,12 @@ static void render_workers(const json_t *request, const json_t *answer, struct t
 		add_number(text, ", sleeps=", worker, "sleeps");
 		text_addf(text, ", busy=%.1f%%\n",
 			  json_real_value(json_object_get(worker, "busy")));
+		if (number(worker, "learn_lost") || number(worker, "events_lost")) {
+			add_number(text, "    not told to the main thread: flows to learn=", worker,
+				   "learn_lost");
+			add_number(text, ", addresses=", worker, "events_lost");
+			text_add(text, "\n");
+		}
 		json_array_foreach (json_object_get(worker, "queues"), k, queue)
 			text_addf(text, "    %s\n", json_string_value(queue));
 	}
@@ -415,7 +586,12 @@ static const struct {
 	{ "dump-groups", render_groups },
 	{ "dump-group-stats", render_group_stats },
 	{ "dump-aggregate", render_aggregate },
+	{ "dump-ipfix-flow", render_samples },
 	{ "dump-tables", render_tables },
+	{ "dump-table-desc", render_tables_desc },
+	{ "dump-table-features", render_features },
+	{ "dump-desc", render_desc },
+	{ "dump-group-features", render_group_features },
 	{ "trace", render_trace },
 	{ "version", render_version },
 	{ "workers", render_workers },

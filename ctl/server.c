@@ -88,7 +88,7 @@ static bool is_too_deep(const char *text, size_t size)
 static char *dump_error(const struct error *error)
 {
 	json_t *reply = transaction_error_reply(NULL, error, -1);
-	char *text = json_dumps(reply, JSON_COMPACT);
+	char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(12));
 
 	json_decref(reply);
 	return text;
@@ -115,7 +115,7 @@ char *server_answer(struct control *control, const char *line, size_t size, bool
 	*close = false;
 	reply = transaction_run(control, request);
 	json_decref(request);
-	text = json_dumps(reply, JSON_COMPACT);
+	text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	json_decref(reply);
 	return text;
 }

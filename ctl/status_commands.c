@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/text.h"
 #include "datapath/datapath.h"
+#include "ofproto/sample.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -74,6 +75,20 @@ static json_t *port_counters(const struct bridge_port *port)
 	return object;
 }
 
+// As ovs-ofctl(8) names what mod-port said.
+static json_t *config_words(uint16_t config)
+{
+	static const char *const words[N_PORT_FLAGS] = { "PORT_DOWN",   "NO_STP",   "NO_RECV",
+							 "NO_RECV_STP", "NO_FLOOD", "NO_FWD",
+							 "NO_PACKET_IN" };
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < N_PORT_FLAGS; i++)
+		if (config & 1u << i)
+			json_array_append_new(list, json_string(words[i]));
+	return list;
+}
+
 static json_t *port_description(const struct bridge_port *port)
 {
 	struct vport *vport = bridge_port_vport(port);
@@ -90,6 +105,7 @@ static json_t *port_description(const struct bridge_port *port)
 			   status.link_up, "link_speed", (json_int_t)status.link_speed, "mtu",
 			   (json_int_t)(status.mtu ? status.mtu : vport->mtu));
 	text_free(&mac);
+	json_object_set_new(object, "config", config_words(bridge_port_config(port)));
 	return object;
 }
 
@@ -171,6 +187,25 @@ int handle_status_fdb_flush(const struct handler_call *call, json_t **result, st
 	return 0;
 }
 
+int handle_sample_dump(const struct handler_call *call, json_t **result, struct error *error)
+{
+	struct bridge *bridge = call_switch_bridge(call, error);
+	const struct sample_table *table = bridge ? bridge_samples(bridge) : NULL;
+
+	if (!bridge)
+		return -ENOENT;
+	*result = json_array();
+	for (uint32_t i = 0; table && i < table->n; i++) {
+		const struct counter sum = counter_read(table->counters[i].counter);
+
+		json_array_append_new(*result, json_pack("{s:I, s:I, s:I}", "collector_set_id",
+							 (json_int_t)table->counters[i].set_id,
+							 "packets", (json_int_t)sum.packets,
+							 "bytes", (json_int_t)sum.bytes));
+	}
+	return 0;
+}
+
 int handle_status_workers(const struct handler_call *call, json_t **result, struct error *error)
 {
 	struct worker_info info;
@@ -189,10 +224,12 @@ int handle_status_workers(const struct handler_call *call, json_t **result, stru
 							   info.queues[q].queue));
 		json_array_append_new(
 			list,
-			json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "worker",
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "worker",
 				  (json_int_t)info.id, "core", (json_int_t)info.core, "packets",
 				  (json_int_t)info.packets, "vectors", (json_int_t)info.vectors,
-				  "sleeps", (json_int_t)info.sleeps, "busy",
+				  "sleeps", (json_int_t)info.sleeps, "learn_lost",
+				  (json_int_t)info.learn_lost, "events_lost",
+				  (json_int_t)info.events_lost, "busy",
 				  cycles ? 100.0 * (double)info.busy_cycles / (double)cycles : 0.0,
 				  "queues", queues));
 	}
@@ -202,23 +239,4 @@ int handle_status_workers(const struct handler_call *call, json_t **result, stru
 			    "transmitted", (json_int_t)totals.transmitted, "dropped",
 			    (json_int_t)totals.dropped);
 	return 0;
-}
-
-int handle_port_modify(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	const char *action = call_arg(call, 2);
-	struct bridge_port *port;
-	const bool up = !strcmp(action, "up");
-
-	(void)result;
-	if (!bridge)
-		return -ENOENT;
-	port = call_switch_port(bridge, call_arg(call, 1), error);
-	if (!port)
-		return -ENOENT;
-	if (!up && strcmp(action, "down"))
-		return error_set(error, EINVAL, "a port can be switched up or down, not '%.64s'",
-				 action);
-	return bridge_set_port_admin(port, up, error);
 }

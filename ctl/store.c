@@ -23,6 +23,7 @@
 
 enum statement {
 	PUT_FLOW,
+	SET_TIMEOUTS,
 	DELETE_FLOW,
 	DELETE_FLOWS,
 	EACH_FLOW,
@@ -53,6 +54,7 @@ enum statement {
 static const char *const statement_texts[N_STATEMENTS] = {
 	[PUT_FLOW] = "INSERT OR REPLACE INTO flow (" FLOW_COLUMNS
 		     ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+	[SET_TIMEOUTS] = "UPDATE flow SET idle_timeout=?2, hard_timeout=?3 WHERE id=?1",
 	[DELETE_FLOW] = "DELETE FROM flow WHERE id=?1",
 	[DELETE_FLOWS] = "DELETE FROM flow WHERE id BETWEEN ?1 AND ?2",
 	[EACH_FLOW] = "SELECT " FLOW_COLUMNS " FROM flow WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
@@ -733,6 +735,17 @@ int store_add_flow(struct store *store, const char *bridge_name, const struct st
 	if (!result)
 		*id = ++bridge->last;
 	return result;
+}
+
+int store_set_timeouts(struct store *store, uint64_t id, unsigned int idle_timeout,
+		       unsigned int hard_timeout, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[SET_TIMEOUTS];
+
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)id);
+	sqlite3_bind_int64(statement, 2, idle_timeout);
+	sqlite3_bind_int64(statement, 3, hard_timeout);
+	return run(store, SET_TIMEOUTS, error);
 }
 
 int store_delete_flow(struct store *store, uint64_t id, struct error *error)

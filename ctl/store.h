@@ -47,6 +47,9 @@ int store_add_flow(struct store *store, const char *bridge, const struct store_f
 		   uint64_t *id, struct error *error);
 int store_put_flow(struct store *store, uint64_t id, const struct store_flow *flow,
 		   struct error *error);
+// The flow may be gone.
+int store_set_timeouts(struct store *store, uint64_t id, unsigned int idle_timeout,
+		       unsigned int hard_timeout, struct error *error);
 int store_delete_flow(struct store *store, uint64_t id, struct error *error);
 int store_delete_flows(struct store *store, const char *bridge, struct error *error);
 

@@ -369,7 +369,8 @@ static int print_results(const struct invocation *invocation, const json_t *repl
 		const json_t *shown =
 			json_array_size(results) == 1 ? json_array_get(results, 0) : results;
 
-		json_dumpf(shown, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		json_dumpf(shown, stdout,
+			   JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
 		printf("\n");
 		return fflush(stdout) ? 1 : exit_code(invocation, results);
 	}

@@ -422,8 +422,10 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 	case OP_DEC_MPLS_TTL:
 		actions_mpls(forward, op, packets);
 		break;
+	case OP_SAMPLE:
+		actions_sample(forward, (const struct op_sample *)op, packets, depth);
+		break;
 	case OP_NOTE:
-	case OP_SAMPLE: // nothing listens
 	case OP_DELETE_FIELD: // no packet carries options yet
 		break;
 	}

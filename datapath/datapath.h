@@ -80,10 +80,16 @@ struct worker_info {
 	uint32_t n_queues;
 	uint64_t packets, vectors, sleeps;
 	uint64_t busy_cycles, idle_cycles;
+	uint64_t learn_lost, events_lost; // for lack of room on the way to the main thread
 	struct poll_queue queues[64];
 };
 // Returns false past the last worker.
 bool workers_info(unsigned int i, struct worker_info *info);
+
+// The main thread's own worker, for packets that it sends (packet-out); it takes part in all sums.
+// NULL without memory. Packets that it makes come from this port, which is on no bridge.
+struct worker *workers_main(void);
+struct forwarding_port *workers_packet_out_port(void);
 
 // A worker of the main thread's own, for trace: it never runs. NULL without memory.
 struct worker *worker_create(unsigned int id);

@@ -20,8 +20,8 @@ static void gather_headers(struct rte_mbuf *packet)
 		rte_pktmbuf_linearize(packet);
 }
 
-// A traced packet may start with metadata that no real one has.
-static void set_trace_metadata(struct vector *vector, const struct key *key)
+// A packet that somebody makes may start with metadata that no real one has.
+static void set_metadata(struct vector *vector, const struct key *key)
 {
 	static const enum key_line lines[] = { KEY_LINE_REGISTERS, KEY_LINE_REGISTERS2,
 					       KEY_LINE_TUNNEL, KEY_LINE_CONNTRACK,
@@ -51,10 +51,39 @@ static void trace_receive(struct forward *forward)
 	struct key key;
 
 	if (trace->metadata && !forward->hops)
-		set_trace_metadata(forward->vector, trace->metadata);
+		set_metadata(forward->vector, trace->metadata);
 	vector_get_key(forward->vector, 0, &key);
 	trace->receive(trace->context, forward->forwarding, forward->in_port, forward->hops,
 		       forward->vector->packets[0], &key);
+}
+
+// Spanning tree packets (IEEE 802.1D) are switched off apart from all others.
+static uint64_t refuse_received(struct forward *forward, const struct forwarding_port *port,
+				uint64_t packets)
+{
+	static const uint8_t stp[6] = { 0x01, 0x80, 0xc2, 0x00, 0x00, 0x00 };
+	uint64_t good = packets;
+
+	for_each_packet(i, packets)
+	{
+		const uint8_t *to = rte_pktmbuf_mtod(forward->vector->packets[i], const uint8_t *);
+		const bool is_stp = !memcmp(to, stp, sizeof(stp));
+		const bool refused = is_stp ? port->no_receive_stp : port->no_receive;
+
+		if (!refused && port->admin_up)
+			continue;
+		output_drop(forward, (unsigned int)i,
+			    port->admin_up ? DROP_RX_NO_RECEIVE : DROP_RX_DOWN);
+		good &= ~(1ULL << i);
+	}
+	return good;
+}
+
+static void run_packet_out(struct forward *forward, const struct packet_out *out, uint64_t packets)
+{
+	forward->may_output_table = true;
+	actions_run(forward, out->program, 0, packets, 0, NULL);
+	forward->may_output_table = false;
 }
 
 // Carry one vector from its port to wherever the flow tables send it.
@@ -71,6 +100,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		.vector = vector,
 		.trace = worker->trace,
 	};
+	const struct packet_out *out = hops ? NULL : worker->packet_out;
 	uint64_t all = vector_mask(n), good;
 	uint64_t bytes = 0;
 	uint16_t lines;
@@ -100,14 +130,19 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	lines = rcu_read(&forwarding->lines);
 	if (unlikely(worker->trace)) // which tells of every field
 		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
-	good = parse_vector(vector, all, port->ofport, lines);
+	good = parse_vector(vector, all, out ? out->in_port : port->ofport, lines);
+	if (unlikely(out))
+		set_metadata(vector, out->metadata);
 	if (unlikely(worker->trace))
 		trace_receive(&forward);
 	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
-	if (unlikely(!port->admin_up)) {
-		for_each_packet(i, good) output_drop(&forward, (unsigned int)i, DROP_RX_DOWN);
-	} else if (likely(good)) {
-		pipeline_run(&forward, 0, good, 0);
+	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
+		good = refuse_received(&forward, port, good);
+	if (likely(good)) {
+		if (unlikely(out))
+			run_packet_out(&forward, out, good);
+		else
+			pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}

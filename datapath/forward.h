@@ -17,6 +17,7 @@ struct forward {
 	uint64_t exited; // their lists of actions are over (exit), their action set is not
 	uint64_t stopped; // the list of actions under way is over for them, outer ones go on
 	uint32_t n_lookups; // of the whole vector
+	bool may_output_table; // a packet-out's own actions run
 	struct trace *trace;
 };
 
@@ -81,6 +82,10 @@ bool output_commit(struct forward *forward, unsigned int packet);
 void output_pending(struct forward *forward, unsigned int packet);
 // Send what is queued for all ports.
 void output_flush(struct worker *worker);
+
+// actions_sample.c: count some of the packets.
+void actions_sample(struct forward *forward, const struct op_sample *op, uint64_t packets,
+		    unsigned int depth);
 
 // learn_run.c: ask for the flows that the packets teach; returns those that a limit refuses.
 uint64_t learn_run(struct forward *forward, const struct op_learn *op, uint64_t packets,

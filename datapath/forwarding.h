@@ -13,12 +13,29 @@
 
 #define PORT_MAP_CHUNK 256
 
+// What ovs-ofctl(8), mod-port, can say of a port; all off as a port is made.
+#define PORT_DOWN (1 << 0)
+#define PORT_NO_STP (1 << 1) // remembered
+#define PORT_NO_RECEIVE (1 << 2) // all but spanning tree packets
+#define PORT_NO_RECEIVE_STP (1 << 3) // spanning tree packets alone
+#define PORT_NO_FLOOD (1 << 4)
+#define PORT_NO_FORWARD (1 << 5)
+#define PORT_NO_PACKET_IN (1 << 6) // what no flow matches is not for a controller
+#define N_PORT_FLAGS 7
+
+// What happens to packets that no flow of a table matches.
+enum table_miss { TABLE_MISS_DEFAULT, TABLE_MISS_CONTINUE, TABLE_MISS_CONTROLLER, TABLE_MISS_DROP };
+
 // A port's place on its bridge, as workers use it. Immutable: changes publish a new one.
 struct forwarding_port {
 	struct vport *vport;
 	uint32_t ofport;
 	bool admin_up;
 	bool no_flood;
+	bool no_receive; // all but spanning tree packets
+	bool no_receive_stp;
+	bool no_forward;
+	bool no_packet_in;
 	int vlan_tag; // -1: trunk
 	uint64_t trunks[64]; // bit per VLAN; all ones: every VLAN
 	// A patch port's other side; NULL for all other types and while there is none.
@@ -33,6 +50,16 @@ struct forwarding_flood {
 
 struct group_table;
 
+// How often the sample action chose a packet, by set of collectors. Sorted; immutable.
+struct sample_counter {
+	uint32_t set_id;
+	uint32_t counter; // packets and bytes
+};
+struct sample_table {
+	uint32_t n;
+	struct sample_counter counters[];
+};
+
 struct port_map_chunk {
 	struct forwarding_port *ports[PORT_MAP_CHUNK];
 };
@@ -45,6 +72,11 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	struct sample_table *samples; // NULL: none
+	uint8_t miss[N_TABLES]; // enum table_miss
+	// Number of the counter plus one, 0 for none: packets looked up, and instead of bytes those
+	// that hit.
+	uint32_t table_counters[N_TABLES];
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

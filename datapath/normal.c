@@ -144,11 +144,24 @@ static void tell(struct forward *forward, const struct key_core *core, uint16_t 
 			    address, ofport, port->vport->name);
 }
 
+// A packet that somebody made comes from no port: from all VLANs, and nothing is learned from it.
+static const struct forwarding_port no_port = {
+	.ofport = OFPP_ANY, .admin_up = true, .vlan_tag = -1, .trunks = { [0 ... 63] = UINT64_MAX }
+};
+
+static const struct forwarding_port *port_from(const struct forward *forward, uint32_t number)
+{
+	const struct forwarding_port *port = forwarding_port(forward->forwarding, number);
+
+	if (likely(port) || !forward->worker->packet_out)
+		return port;
+	return number == OFPP_CONTROLLER || number == OFPP_ANY ? &no_port : NULL;
+}
+
 static void forward_one(struct forward *forward, unsigned int packet)
 {
 	const struct key_core *core = vector_core(forward->vector, packet);
-	struct forwarding_port *in_port =
-		forwarding_port(forward->forwarding, rte_be_to_cpu_32(core->in_port));
+	const struct forwarding_port *in_port = port_from(forward, rte_be_to_cpu_32(core->in_port));
 	struct forwarding_port *port;
 	uint32_t ofport;
 	uint16_t vlan;
@@ -166,7 +179,8 @@ static void forward_one(struct forward *forward, unsigned int packet)
 		output_drop(forward, packet, DROP_NORMAL_RESERVED);
 		return;
 	}
-	learn(forward, in_port, core, vlan);
+	if (likely(in_port != &no_port))
+		learn(forward, in_port, core, vlan);
 	if (is_multicast(core->eth_dst)) {
 		if (unlikely(forward->trace))
 			tell(forward, core, vlan, NULL, MAC_TABLE_NONE);

@@ -147,6 +147,10 @@ static bool port_accepts(const struct forwarding_port *port, const struct rte_mb
 		*reason = DROP_PORT_DOWN;
 		return false;
 	}
+	if (unlikely(port->no_forward)) {
+		*reason = DROP_NO_FORWARD;
+		return false;
+	}
 	if (unlikely(rte_pktmbuf_pkt_len(packet) > output_longest(port))) {
 		*reason = DROP_TX_MTU;
 		return false;
@@ -321,6 +325,18 @@ static void output_number(struct forward *forward, unsigned int packet, uint32_t
 		output_port(forward, packet, port);
 }
 
+// The flow tables, where a packet-out's own actions say so; nowhere else is this a port.
+static void output_table(struct forward *forward, unsigned int packet)
+{
+	if (!forward->may_output_table) {
+		output_drop(forward, packet, DROP_NO_PORT);
+		return;
+	}
+	forward->may_output_table = false;
+	pipeline_run(forward, 0, 1ULL << packet, 1);
+	forward->may_output_table = true;
+}
+
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len)
 {
 	uint32_t in_port = rte_be_to_cpu_32(vector_core(forward->vector, packet)->in_port);
@@ -337,6 +353,9 @@ void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, ui
 		break;
 	case OFPP_CONTROLLER:
 		output_drop(forward, packet, DROP_CONTROLLER);
+		break;
+	case OFPP_TABLE:
+		output_table(forward, packet);
 		break;
 	case OFPP_NORMAL:
 		normal_run(forward, 1ULL << packet);
@@ -367,7 +386,7 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	struct forwarding_port *port =
 		ofport < OFPP_MAX ? forwarding_port(forward->forwarding, ofport) : NULL;
 	const rte_be32_t number = rte_cpu_to_be_32(ofport);
-	const bool usual = port && port->admin_up && max_len == MAX_LEN_ALL;
+	const bool usual = port && port->admin_up && !port->no_forward && max_len == MAX_LEN_ALL;
 
 	for_each_packet(i, packets)
 	{

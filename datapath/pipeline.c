@@ -44,7 +44,7 @@ static void count_flow(struct forward *forward, const struct flow *flow, uint64_
 		    (uint64_t)__builtin_popcountll(packets), bytes);
 }
 
-static inline void count_lookups(uint16_t n_lookups[VECTOR_SIZE], uint64_t packets)
+static inline void charge_each(uint16_t n_lookups[VECTOR_SIZE], uint64_t packets)
 {
 #if defined(__AVX512BW__)
 	__m512i *counts = (__m512i *)n_lookups, one = _mm512_set1_epi16(1);
@@ -64,7 +64,7 @@ uint64_t pipeline_charge(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 	uint64_t over = 0;
 
-	count_lookups(vector->n_lookups, packets);
+	charge_each(vector->n_lookups, packets);
 	// No packet can be over while all together have not done as many.
 	if (likely(++forward->n_lookups <= LOOKUP_BUDGET))
 		return packets;
@@ -146,6 +146,45 @@ static void run_flows(struct forward *forward, const struct flow *const *flows, 
 	actions_run(forward, rcu_read(&first->program), table_id, packets, depth, next);
 }
 
+// What the table does with packets that no flow matched (mod-table).
+static void run_miss(struct forward *forward, uint8_t table_id, uint64_t packets,
+		     struct pipeline_next *next)
+{
+	const enum table_miss miss =
+		(enum table_miss)rcu_read(&forward->forwarding->miss[table_id]);
+
+	if (likely(miss == TABLE_MISS_DEFAULT || miss == TABLE_MISS_DROP)) {
+		forward->vector->missed |= packets;
+		return;
+	}
+	if (miss == TABLE_MISS_CONTINUE) {
+		if (table_id + 1 < N_TABLES)
+			pipeline_next_add(next, (uint8_t)(table_id + 1), packets);
+		else
+			forward->vector->missed |= packets;
+		return;
+	}
+	for_each_packet(i, packets)
+	{
+		const rte_be32_t number = vector_core(forward->vector, (unsigned int)i)->in_port;
+		const struct forwarding_port *port =
+			forwarding_port(forward->forwarding, rte_be_to_cpu_32(number));
+
+		output_drop(forward, (unsigned int)i,
+			    port && port->no_packet_in ? DROP_NO_PACKET_IN : DROP_CONTROLLER);
+	}
+}
+
+static void count_lookups(struct forward *forward, uint8_t table_id, uint64_t packets, uint64_t hit)
+{
+	const uint32_t id = rcu_read(&forward->forwarding->table_counters[table_id]);
+
+	if (likely(id && !forward->trace))
+		counter_add(forward->worker->counters, id - 1,
+			    (uint64_t)__builtin_popcountll(packets),
+			    (uint64_t)__builtin_popcountll(hit));
+}
+
 // in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
 		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
@@ -171,7 +210,10 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
-	forward->vector->missed = (forward->vector->missed & ~packets) | (packets & ~hit);
+	count_lookups(forward, table_id, packets, hit);
+	forward->vector->missed &= ~packets;
+	if (packets & ~hit)
+		run_miss(forward, table_id, packets & ~hit, next);
 	if (likely(hit))
 		run_flows(forward, results, table_id, hit, depth, next);
 }

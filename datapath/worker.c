@@ -1,6 +1,7 @@
 #include "datapath/worker.h"
 
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
@@ -43,9 +44,11 @@ struct worker *worker_create(unsigned int id)
 	memset(worker, 0, sizeof(*worker));
 	worker->id = id;
 	worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	// Nobody outside can tell what comes next, and no two workers draw the same.
+	worker->random = hash_finish(hash_word(rte_rdtsc(), id)) | 1;
 	worker->counters = counter_set_create();
 	// Pages of ports that do not exist are never touched.
-	worker->ports = calloc(VPORT_MAX, sizeof(*worker->ports));
+	worker->ports = calloc(PACKET_OUT_INDEX + 1, sizeof(*worker->ports));
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
 	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
 	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,

@@ -23,6 +23,9 @@
 #define SLEEP_MAX_QUEUES 4096 // a worker with more queues than this never sleeps
 #define PATCH_QUEUE_SIZE 4096
 
+// Where packets are counted that no port received: behind those of all ports.
+#define PACKET_OUT_INDEX VPORT_MAX
+
 // One worker's counts for one port. Written by the worker alone.
 struct port_counters {
 	uint64_t rx_packets;
@@ -68,6 +71,13 @@ struct patch_packet {
 	unsigned int hops; // patch ports passed, this one included
 };
 
+// A packet that somebody makes (packet-out): what happens to it instead of a lookup in table 0.
+struct packet_out {
+	const struct program *program;
+	const struct key *metadata; // registers and the like that it starts with
+	uint32_t in_port; // where it is said to come from: also OFPP_CONTROLLER and OFPP_ANY
+};
+
 struct learn_queue;
 struct packet_stack;
 
@@ -91,6 +101,9 @@ struct worker {
 	struct rte_ring *events; // of struct worker_event, to the main thread
 	struct learn_queue *learn; // of flows to learn, to the main thread (datapath/learn.h)
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
+
+	const struct packet_out *packet_out; // non-NULL: the packets are made here
+	uint64_t random; // state of random_next(): whom to sample
 
 	struct poll_list *silent_queues; // scratch of a sleeping worker
 	struct tx_batch *tx; // by vport index

@@ -16,11 +16,33 @@
 
 static struct worker *workers[WORKERS_MAX];
 static unsigned int n_workers;
+static struct worker *main_worker; // NULL until it has something to send
 static int64_t idle_sleep_ns = IDLE_SLEEP_AUTO;
 static int learn_fd = -1;
 
 // What a closed port had counted, so that totals stay whole.
 static struct worker_totals gone;
+
+// All workers, the main thread's last; NULL past the end.
+static struct worker *worker_at(unsigned int i)
+{
+	return i < n_workers ? workers[i] : i == n_workers ? main_worker : NULL;
+}
+
+struct worker *workers_main(void)
+{
+	if (!main_worker)
+		main_worker = worker_create(WORKERS_MAX);
+	return main_worker;
+}
+
+struct forwarding_port *workers_packet_out_port(void)
+{
+	static struct vport vport = { .index = PACKET_OUT_INDEX, .name = "packet-out" };
+	static struct forwarding_port port = { .vport = &vport, .admin_up = true, .vlan_tag = -1 };
+
+	return &port;
+}
 
 void workers_set_idle_sleep(int64_t ns)
 {
@@ -105,6 +127,8 @@ void workers_stop(void)
 		workers[i] = NULL;
 	}
 	n_workers = 0;
+	worker_destroy(main_worker);
+	main_worker = NULL;
 	if (learn_fd >= 0)
 		close(learn_fd);
 	learn_fd = -1;
@@ -178,14 +202,16 @@ int workers_distribute(void)
 void workers_drain_events(void (*handle)(void *context, const struct worker_event *event),
 			  void *context)
 {
-	for (unsigned int i = 0; i < n_workers; i++) {
+	struct worker *worker;
+
+	for (unsigned int i = 0; (worker = worker_at(i)); i++) {
 		struct worker_event events[64];
 		unsigned int n;
 
 		// Bounded: what comes meanwhile waits for the next turn.
 		for (unsigned int turn = 0; turn < 64; turn++) {
-			n = rte_ring_sc_dequeue_burst_elem(workers[i]->events, events,
-							   sizeof(*events), 64, NULL);
+			n = rte_ring_sc_dequeue_burst_elem(worker->events, events, sizeof(*events),
+							   64, NULL);
 			for (unsigned int e = 0; e < n; e++)
 				handle(context, &events[e]);
 			if (n < 64)
@@ -205,15 +231,16 @@ unsigned int workers_drain_learned(void (*handle)(void *context,
 {
 	struct learn_request requests[32];
 	unsigned int total = 0;
+	struct worker *worker;
 	uint64_t rings;
 
 	while (learn_fd >= 0 && read(learn_fd, &rings, sizeof(rings)) > 0)
 		;
-	for (unsigned int i = 0; i < n_workers; i++) {
+	for (unsigned int i = 0; (worker = worker_at(i)); i++) {
 		// Bounded: what comes meanwhile waits for the next turn.
 		for (unsigned int turn = 0; turn < LEARN_RING_SIZE / 32; turn++) {
 			const unsigned int n = rte_ring_sc_dequeue_burst_elem(
-				workers[i]->learn->ring, requests, sizeof(*requests), 32, NULL);
+				worker->learn->ring, requests, sizeof(*requests), 32, NULL);
 
 			for (unsigned int r = 0; r < n; r++)
 				handle(context, &requests[r]);
@@ -245,9 +272,11 @@ static void add(struct port_counters *sum, const struct port_counters *counters)
 
 void workers_port_counters(unsigned int vport_index, struct port_counters *sum)
 {
+	const struct worker *worker;
+
 	memset(sum, 0, sizeof(*sum));
-	for (unsigned int i = 0; i < n_workers; i++)
-		add(sum, &workers[i]->ports[vport_index]);
+	for (unsigned int i = 0; (worker = worker_at(i)); i++)
+		add(sum, &worker->ports[vport_index]);
 }
 
 static void add_totals(struct worker_totals *totals, const struct port_counters *counters)
@@ -265,26 +294,29 @@ static void add_totals(struct worker_totals *totals, const struct port_counters 
 void workers_port_forget(unsigned int vport_index)
 {
 	struct port_counters sum;
+	struct worker *worker;
 
 	workers_port_counters(vport_index, &sum);
 	add_totals(&gone, &sum);
-	for (unsigned int i = 0; i < n_workers; i++)
-		memset(&workers[i]->ports[vport_index], 0, sizeof(*workers[i]->ports));
+	for (unsigned int i = 0; (worker = worker_at(i)); i++)
+		memset(&worker->ports[vport_index], 0, sizeof(*worker->ports));
 }
 
 void workers_totals(struct worker_totals *totals)
 {
+	const struct worker *worker;
+
 	*totals = gone;
-	for (unsigned int i = 0; i < VPORT_MAX; i++) {
+	for (unsigned int i = 0; i <= PACKET_OUT_INDEX; i++) {
 		struct port_counters sum;
 
-		if (!vport_by_index(i))
+		if (i < VPORT_MAX && !vport_by_index(i))
 			continue;
 		workers_port_counters(i, &sum);
 		add_totals(totals, &sum);
 	}
-	for (unsigned int i = 0; i < n_workers; i++)
-		totals->copies += workers[i]->n_copies;
+	for (unsigned int i = 0; (worker = worker_at(i)); i++)
+		totals->copies += worker->n_copies;
 }
 
 bool workers_info(unsigned int i, struct worker_info *info)
@@ -305,6 +337,8 @@ bool workers_info(unsigned int i, struct worker_info *info)
 		.sleeps = worker->n_sleeps,
 		.busy_cycles = worker->busy_cycles,
 		.idle_cycles = worker->idle_cycles,
+		.learn_lost = worker->learn->n_lost,
+		.events_lost = worker->n_events_lost,
 	};
 	for (uint32_t q = 0; q < list->n && q < RTE_DIM(info->queues); q++)
 		info->queues[q] = list->queues[q];

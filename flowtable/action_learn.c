@@ -300,8 +300,8 @@ static int parse_option(struct learn_parser *learn, struct span key, struct span
 	if (span_is(key, "result_dst"))
 		return parse_result(learn, value);
 	if (span_is(key, "table")) {
-		error = parse_number(&parser->parser, value, "table", 0, N_TABLES - 1, &number);
-		head->table_id = (uint8_t)number;
+		error = parse_table_id(&parser->parser, value, "table", N_TABLES - 1,
+				       &head->table_id);
 	} else if (span_is(key, "cookie")) {
 		error = parse_number(&parser->parser, value, "cookie", 0, UINT64_MAX, &number);
 		head->cookie = number;
@@ -429,7 +429,8 @@ ACTION_FORMATTER(action_format_learn)
 {
 	const struct op_learn *learn = (const struct op_learn *)op;
 
-	text_addf(text, "learn(table=%u", learn->table_id);
+	text_add(text, "learn(table=");
+	table_format(learn->table_id, ports, text);
 	format_number(text, "idle_timeout", learn->idle_timeout);
 	format_number(text, "hard_timeout", learn->hard_timeout);
 	format_number(text, "fin_idle_timeout", learn->fin_idle_timeout);

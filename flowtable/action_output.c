@@ -297,7 +297,7 @@ ACTION_PARSER(action_parse_resubmit)
 	struct span port_text;
 	struct span table_text;
 	uint32_t port = OFPP_IN_PORT;
-	uint64_t table = TABLE_ID_CURRENT;
+	uint8_t table = TABLE_ID_CURRENT;
 	int error = 0;
 
 	(void)name;
@@ -311,13 +311,13 @@ ACTION_PARSER(action_parse_resubmit)
 	if (port_text.length)
 		error = parse_port(&parser->parser, port_text, &port);
 	if (!error && table_text.length)
-		error = parse_number(&parser->parser, table_text, "a table", 0, 255, &table);
+		error = parse_table_id(&parser->parser, table_text, "a table", 255, &table);
 	if (error)
 		return error;
 	resubmit = program_add(&parser->builder, OP_RESUBMIT, sizeof(*resubmit));
 	if (resubmit) {
 		resubmit->in_port = port;
-		resubmit->table_id = (uint8_t)table;
+		resubmit->table_id = table;
 	}
 	if (port != OFPP_IN_PORT)
 		program_writes(&parser->builder, &fields[FIELD_IN_PORT]);
@@ -337,33 +337,35 @@ ACTION_FORMATTER(action_format_resubmit)
 	text_add(text, "resubmit(");
 	if (resubmit->in_port != OFPP_IN_PORT)
 		port_format(resubmit->in_port, ports, text);
-	text_addf(text, ",%u)", resubmit->table_id);
+	text_add(text, ",");
+	table_format(resubmit->table_id, ports, text);
+	text_add(text, ")");
 }
 
 ACTION_PARSER(action_parse_goto_table)
 {
 	struct op_goto_table *go;
-	uint64_t table;
-	int error = parse_number(&parser->parser, argument, "goto_table", 0, N_TABLES - 1, &table);
+	uint8_t table;
+	int error = parse_table_id(&parser->parser, argument, "goto_table", N_TABLES - 1, &table);
 
 	(void)name;
 	(void)word;
 	if (error)
 		return error;
-	if (parser->table_id >= 0 && table <= (uint64_t)parser->table_id)
+	if (parser->table_id >= 0 && table <= parser->table_id)
 		return parser_error(&parser->parser, argument.at,
 				    "goto_table only goes forward: the flow is in table %d",
 				    parser->table_id);
 	go = program_add(&parser->builder, OP_GOTO_TABLE, sizeof(*go));
 	if (go)
-		go->table_id = (uint8_t)table;
+		go->table_id = table;
 	return 0;
 }
 
 ACTION_FORMATTER(action_format_goto_table)
 {
-	(void)ports;
-	text_addf(text, "goto_table:%u", ((const struct op_goto_table *)op)->table_id);
+	text_add(text, "goto_table:");
+	table_format(((const struct op_goto_table *)op)->table_id, ports, text);
 }
 
 ACTION_PARSER(action_parse_note)

@@ -47,14 +47,10 @@ static int parse_table(struct flow_parser *parser, const struct token *token,
 		       const struct setting *setting)
 {
 	bool all = parser->usage == FLOW_TEXT_DELETE || parser->usage == FLOW_TEXT_DUMP;
-	uint64_t number;
-	int error = parse_number(&parser->parser, token->value, setting->name, 0,
-				 all ? 255 : N_TABLES - 1, &number);
+	int error = parse_table_id(&parser->parser, token->value, setting->name,
+				   all ? 255 : N_TABLES - 1, &parser->flow->table_id);
 
-	if (!error) {
-		parser->flow->table_id = (uint8_t)number;
-		parser->flow->has_table = true;
-	}
+	parser->flow->has_table = !error;
 	return error;
 }
 

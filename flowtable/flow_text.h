@@ -68,6 +68,9 @@ void match_format(const struct match *match, const struct port_names *ports, str
 void program_format(const struct program *program, const struct port_names *ports,
 		    struct text *text);
 
+// A table's name, if `names` knows it, or number.
+void table_format(uint8_t table_id, const struct port_names *names, struct text *text);
+
 // "priority=10,ip": priority, unless it is the default, and match.
 void flow_format_match(const struct match *match, uint16_t priority, const struct port_names *ports,
 		       struct text *text);

@@ -40,8 +40,8 @@ static uint32_t port_number_check(uint64_t number)
 	return PORT_NOT_RESERVED;
 }
 
-// Ports with names are asked for by name, without the quotes and backslashes around it.
-static bool port_name_copy(struct span span, char *name, size_t size)
+// Ports and tables with names are asked for by name, without the quotes and backslashes around it.
+bool name_copy(struct span span, char *name, size_t size)
 {
 	size_t n = 0;
 
@@ -72,7 +72,7 @@ uint32_t port_find(const struct parser *parser, struct span span)
 		port = port_number_check(number);
 		return port == PORT_NOT_RESERVED ? OFPP_UNSET : port;
 	}
-	if (!parser->ports || !port_name_copy(span, name, sizeof(name)))
+	if (!parser->ports || !name_copy(span, name, sizeof(name)))
 		return OFPP_UNSET;
 	port = parser->ports->number(parser->ports->context, name);
 	return port == OFPP_ANY ? OFPP_UNSET : port;
@@ -108,6 +108,14 @@ static bool port_name_is_plain(const char *name)
 	return reserved_port_find(span_of(name)) == PORT_NOT_RESERVED;
 }
 
+void name_add_quoted(const char *name, struct text *text)
+{
+	text_add(text, "\"");
+	for (; *name; name++)
+		text_addf(text, *name == '"' || *name == '\\' ? "\\%c" : "%c", *name);
+	text_add(text, "\"");
+}
+
 void port_format(uint32_t port, const struct port_names *ports, struct text *text)
 {
 	const char *name;
@@ -124,9 +132,6 @@ void port_format(uint32_t port, const struct port_names *ports, struct text *tex
 	} else if (port_name_is_plain(name)) {
 		text_add(text, name);
 	} else {
-		text_add(text, "\"");
-		for (; *name; name++)
-			text_addf(text, *name == '"' || *name == '\\' ? "\\%c" : "%c", *name);
-		text_add(text, "\"");
+		name_add_quoted(name, text);
 	}
 }

@@ -62,6 +62,14 @@ int parse_port(struct parser *parser, struct span span, uint32_t *port);
 uint32_t port_find(const struct parser *parser, struct span span);
 void port_format(uint32_t port, const struct port_names *ports, struct text *text);
 
+// A name without the quotes and backslashes around it; false if it does not fit. And back.
+bool name_copy(struct span span, char *name, size_t size);
+void name_add_quoted(const char *name, struct text *text);
+
+// Flow tables by number or name; `what` names the number in the error.
+int parse_table_id(struct parser *parser, struct span span, const char *what, unsigned int max,
+		   uint8_t *table_id);
+
 // Field values: "10.0.0.0/8". A plain value has a mask of all ones, "*" one of all zeros.
 int parse_field_value(struct parser *parser, const struct field *field, struct span span,
 		      struct field_value *value, struct field_value *mask);

@@ -314,6 +314,9 @@ struct port_names {
 	uint32_t (*number)(void *context, const char *name);
 	// Name by number, or NULL.
 	const char *(*name)(void *context, uint32_t number);
+	// The same for flow tables: -1 if unknown, NULL if it has no name. May be NULL themselves.
+	int (*table_number)(void *context, const char *name);
+	const char *(*table_name)(void *context, uint8_t number);
 };
 
 #endif

@@ -83,6 +83,18 @@ static const char *port_name_by_number(void *context, uint32_t number)
 	return port && number != OFPP_LOCAL ? port->vport->name : NULL;
 }
 
+static int table_number_by_name(void *context, const char *name)
+{
+	return bridge_table_by_name(context, name);
+}
+
+static const char *table_name_by_number(void *context, uint8_t number)
+{
+	const char *name = bridge_table_config(context, number)->name;
+
+	return *name ? name : NULL;
+}
+
 // --- Creating and destroying ---
 
 static struct forwarding *forwarding_create(const char *name)
@@ -99,6 +111,8 @@ static struct forwarding *forwarding_create(const char *name)
 	forwarding->name = name;
 	forwarding->index = index;
 	forwarding->lines = 1 << KEY_LINE_CORE;
+	// Table 0 meets every packet, also while it has no flow.
+	forwarding->table_counters[0] = counter_alloc() + 1;
 	forwarding->mac_table = mac_table_create(MAC_TABLE_DEFAULT_SIZE, MAC_TABLE_DEFAULT_AGING_S);
 	if (!forwarding->mac_table) {
 		free(forwarding);
@@ -174,8 +188,8 @@ struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure
 	strcpy(bridge->name, name);
 	bridge->mac_table_size = MAC_TABLE_DEFAULT_SIZE;
 	bridge->mac_aging_s = MAC_TABLE_DEFAULT_AGING_S;
-	bridge->port_names =
-		(struct port_names){ bridge, port_number_by_name, port_name_by_number };
+	bridge->port_names = (struct port_names){ bridge, port_number_by_name, port_name_by_number,
+						  table_number_by_name, table_name_by_number };
 	bridge->forwarding = forwarding_create(bridge->name);
 	if (!bridge->forwarding) {
 		error_set(error, ENOMEM, "no memory for another bridge (at most %u)",
@@ -208,6 +222,8 @@ static void free_bridge(void *pointer)
 	struct bridge *bridge = pointer;
 
 	bridge_groups_destroy(bridge);
+	bridge_tables_exit(bridge);
+	bridge_samples_exit(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
 	flow_index_free(&bridge->index);

@@ -66,8 +66,10 @@ struct bridge_port *bridge_port_next(const struct bridge *bridge, const struct b
 struct vport *bridge_port_vport(const struct bridge_port *port);
 uint32_t bridge_port_number(const struct bridge_port *port);
 const char *bridge_port_name(const struct bridge_port *port);
-// Administrative state (OFPPC_PORT_DOWN): a port that is down neither receives nor sends.
-int bridge_set_port_admin(struct bridge_port *port, bool up, struct error *error);
+// What mod-port says of a port: PORT_* of datapath/forwarding.h, 0 as a port is opened. A port that
+// is down neither receives nor sends, and its network device is down, too.
+uint16_t bridge_port_config(const struct bridge_port *port);
+int bridge_set_port_config(struct bridge_port *port, uint16_t config, struct error *error);
 
 // Counters since the port was opened, with the names of Interface.statistics.
 struct bridge_port_stats {

@@ -4,6 +4,8 @@
 
 #include "ofproto/bridge.h"
 #include "ofproto/flow_index.h"
+#include "ofproto/sample.h"
+#include "ofproto/table_config.h"
 
 struct bridge_port {
 	struct bridge_port *next; // by rising number; LOCAL is the highest
@@ -12,7 +14,7 @@ struct bridge_port {
 	struct forwarding_port *forwarding_port; // as published
 	struct bridge_vlan vlan;
 	uint32_t ofport;
-	bool admin_up;
+	uint16_t config; // PORT_*
 	uint16_t distributed_rxq; // receive queues when work was last distributed
 };
 
@@ -21,6 +23,14 @@ struct flow_timer {
 	struct flow *flow;
 	uint64_t used_ns; // when the counter was last seen to have moved
 	uint64_t used_packets; // what the counter was then
+	struct eviction_entry *eviction; // in a table that evicts
+};
+
+// What is known of a table besides its flows.
+struct table_state {
+	struct table_config config;
+	struct eviction *eviction; // NULL unless it evicts
+	uint64_t n_evicted, n_refused;
 };
 
 struct bridge {
@@ -37,6 +47,7 @@ struct bridge {
 	uint32_t n_timers;
 	uint32_t timers_size;
 	struct flow_index index; // of the flows in all tables
+	struct table_state *tables[N_TABLES]; // table_config.c; NULL: as made
 	struct learn_bridge *learn; // learn_rule.c; NULL until there is a learn action
 };
 
@@ -56,6 +67,8 @@ int timeout_change(struct bridge *bridge, struct flow *flow);
 void timeout_remove(struct bridge *bridge, struct flow *flow);
 // The flow's counts start anew.
 void timeout_counts_reset(struct bridge *bridge, const struct flow *flow);
+// In a table that evicts, a flow that may expire may be evicted. 0 or -ENOMEM.
+int timeout_offer(struct bridge *bridge, struct flow_timer *timer);
 // Expire what is due; once a second.
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns);
 

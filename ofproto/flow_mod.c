@@ -10,6 +10,7 @@
 #include "ofproto/bridge_internal.h"
 #include "ofproto/group.h"
 #include "ofproto/learn.h"
+#include "ofproto/table_config.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -145,6 +146,8 @@ static struct table *ensure_table(struct bridge *bridge, uint8_t table_id)
 
 	if (table)
 		return table;
+	if (!bridge->forwarding->table_counters[table_id]) // without memory it is 0 again
+		rcu_publish(&bridge->forwarding->table_counters[table_id], counter_alloc() + 1);
 	table = table_create(table_id);
 	if (table)
 		rcu_publish(&bridge->forwarding->tables[table_id], table);
@@ -243,9 +246,20 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 	return 0;
 }
 
-static int apply_add(struct bridge *bridge, struct flow_mod *mod)
+// A flow that takes another's place needs no room.
+static int make_room(struct bridge *bridge, const struct flow *flow, struct error *error)
+{
+	const struct table *table = bridge_table(bridge, flow->table_id);
+
+	if (!table_limits_apply(bridge, flow->table_id) || (table && table_find_like(table, flow)))
+		return 0;
+	return table_limits_make_room(bridge, flow->table_id, error);
+}
+
+static int apply_add(struct bridge *bridge, struct flow_mod *mod, struct error *error)
 {
 	struct flow *flow;
+	int status;
 
 	if (mod->command != FLOW_ADD) { // a modify that adds: its cookie is the new one
 		mod->text.cookie = mod->text.has_new_cookie ? mod->text.new_cookie : 0;
@@ -254,11 +268,14 @@ static int apply_add(struct bridge *bridge, struct flow_mod *mod)
 	flow = flow_create(&mod->text);
 	if (!flow)
 		return -ENOMEM;
-	if (add_flow(bridge, flow) < 0) {
+	status = make_room(bridge, flow, error);
+	if (status < 0)
+		learn_removed(bridge, flow);
+	else
+		status = add_flow(bridge, flow);
+	if (status < 0)
 		flow_free(flow);
-		return -ENOMEM;
-	}
-	return 0;
+	return status;
 }
 
 static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct error *error)
@@ -275,7 +292,7 @@ static int apply_modify(struct bridge *bridge, struct flow_mod *mod, struct erro
 	// flows that are there.
 	if (!n) {
 		free(flows);
-		return mod->text.cookie_mask ? 0 : apply_add(bridge, mod);
+		return mod->text.cookie_mask ? 0 : apply_add(bridge, mod, error);
 	}
 	program = program_share(mod->text.program);
 	mod->text.program = NULL;
@@ -309,7 +326,7 @@ static int apply(struct bridge *bridge, struct flow_mod *mod, struct error *erro
 
 	switch (mod->command) {
 	case FLOW_ADD:
-		status = apply_add(bridge, mod);
+		status = apply_add(bridge, mod, error);
 		break;
 	case FLOW_MODIFY:
 	case FLOW_MODIFY_STRICT:
@@ -319,7 +336,7 @@ static int apply(struct bridge *bridge, struct flow_mod *mod, struct error *erro
 		status = apply_delete(bridge, mod, error);
 		break;
 	}
-	return status < 0 ? error_set(error, -status, "out of memory") : 0;
+	return status == -ENOMEM ? error_set(error, ENOMEM, "out of memory") : status;
 }
 
 static bool is_delete(const struct flow_mod *mod)
@@ -337,6 +354,9 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 	if (change->remove)
 		return 0;
 	status = flow ? check_flow(bridge, flow, error) : check(bridge, change->mod, error);
+	if (!status && (flow || !is_delete(change->mod)))
+		status = bridge_make_samples(
+			bridge, flow ? flow->program : change->mod->text.program, error);
 	if (status < 0)
 		return status;
 	if (flow)
@@ -348,12 +368,19 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 
 static int apply_change(struct bridge *bridge, struct flow_change *change, struct error *error)
 {
+	int status;
+
 	if (change->remove) {
-		remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
+		// It may be gone already: evicted, or removed to make room for the list.
+		if (change->remove->owner)
+			remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
 		return 0;
 	}
 	if (!change->flow)
 		return apply(bridge, change->mod, error);
+	status = make_room(bridge, change->flow, error);
+	if (status < 0)
+		return status;
 	if (add_flow(bridge, change->flow) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	change->flow = NULL;
@@ -374,7 +401,14 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 			return status;
 		}
 	}
+	status = table_limits_check(bridge, changes, n, error);
+	if (status < 0)
+		return status;
 	bridge_make_lines_live(bridge, lines);
+	// Where room is scarce, flows go before others come.
+	for (unsigned int i = 0; i < n; i++)
+		if (changes[i].remove && table_limits_apply(bridge, changes[i].remove->table_id))
+			apply_change(bridge, &changes[i], error);
 	for (unsigned int i = 0; i < n && !status; i++) {
 		status = apply_change(bridge, &changes[i], error);
 		if (status < 0 && error)
@@ -403,6 +437,12 @@ int flow_mod_apply(struct bridge *bridge, struct flow_mod *mods, unsigned int n,
 	if (changes != &one)
 		free(changes);
 	return status;
+}
+
+void flow_mod_shortened(struct bridge *bridge, const struct flow *flow)
+{
+	if (observer.shortened)
+		observer.shortened(observer.context, bridge, flow);
 }
 
 void flow_mod_expire(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason)

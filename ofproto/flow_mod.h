@@ -44,7 +44,10 @@ enum flow_removed_reason {
 	FLOW_REMOVED_HARD,
 	FLOW_REMOVED_DELETE,
 	FLOW_REMOVED_GROUP_DELETE, // a group that it went to was deleted
+	FLOW_REMOVED_EVICTION, // it gave way to another (table_config.h)
 };
+// A flow's timeouts were shortened (fin_timeout).
+void flow_mod_shortened(struct bridge *bridge, const struct flow *flow);
 void flow_mod_expire(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason);
 
 // The flows that the selectors of `text` (table, match, cookie, out_port, out_group) choose, in falling order
@@ -59,6 +62,8 @@ struct flow_observer {
 	// kept_id is the observer's to set; a flow that takes another's place has that one's.
 	void (*added)(void *context, struct bridge *bridge, struct flow *flow);
 	void (*modified)(void *context, struct bridge *bridge, struct flow *flow);
+	// A packet's end of connection shortened the flow's timeouts.
+	void (*shortened)(void *context, struct bridge *bridge, const struct flow *flow);
 	void (*removed)(void *context, struct bridge *bridge, const struct flow *flow,
 			enum flow_removed_reason reason);
 };

@@ -72,6 +72,16 @@ static bool same_program(const struct program *a, const struct program *b)
 	return a->size == b->size && !memcmp(a->ops, b->ops, a->size);
 }
 
+// New flows for the table that are not yet in it.
+static uint32_t count_batched(uint8_t table_id)
+{
+	uint32_t count = 0;
+
+	for (unsigned int i = 0; i < batch.n; i++)
+		count += batch.mods[i].text.learned && batch.mods[i].text.table_id == table_id;
+	return count;
+}
+
 // Count the new flow before it is there, so that limits are exact. NULL: it may not be made.
 static struct learn_link *reserve(struct learn_rule *rule, const struct learn_request *request)
 {
@@ -83,6 +93,9 @@ static struct learn_link *reserve(struct learn_rule *rule, const struct learn_re
 		return NULL;
 	// Many groups may learn into one table.
 	if (!rule->op->limit && table && table_size(table) >= LEARN_TABLE_LIMIT)
+		return NULL;
+	if (table_limits_apply(rule->bridge, group->table_id) &&
+	    !table_limits_have_room(rule->bridge, group->table_id, count_batched(group->table_id)))
 		return NULL;
 	link = calloc(1, sizeof(*link));
 	if (!link)

@@ -79,7 +79,12 @@ static struct forwarding_port *make_forwarding_port(const struct bridge_port *po
 		return NULL;
 	made->vport = port->vport;
 	made->ofport = port->ofport;
-	made->admin_up = port->admin_up;
+	made->admin_up = !(port->config & PORT_DOWN);
+	made->no_flood = port->config & PORT_NO_FLOOD;
+	made->no_receive = port->config & PORT_NO_RECEIVE;
+	made->no_receive_stp = port->config & PORT_NO_RECEIVE_STP;
+	made->no_forward = port->config & PORT_NO_FORWARD;
+	made->no_packet_in = port->config & PORT_NO_PACKET_IN;
 	made->vlan_tag = port->vlan.tag;
 	if (!port->vlan.n_trunks)
 		memset(made->trunks, 0xff, sizeof(made->trunks));
@@ -244,9 +249,7 @@ int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 	port = calloc(1, sizeof(*port));
 	if (!port)
 		return error_set(error, ENOMEM, "out of memory");
-	*port = (struct bridge_port){
-		.bridge = bridge, .vlan = *vlan, .ofport = number, .admin_up = true
-	};
+	*port = (struct bridge_port){ .bridge = bridge, .vlan = *vlan, .ofport = number };
 	port->vport = vport_open(config, error);
 	if (!port->vport) {
 		free(port);
@@ -320,21 +323,32 @@ int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vla
 	return status;
 }
 
-int bridge_set_port_admin(struct bridge_port *port, bool up, struct error *error)
+uint16_t bridge_port_config(const struct bridge_port *port)
+{
+	return port->config;
+}
+
+int bridge_set_port_config(struct bridge_port *port, uint16_t config, struct error *error)
 {
 	struct vport *vport = port->vport;
-	const bool old = port->admin_up;
-	int status = vport->class->set_admin ? vport->class->set_admin(vport, up, error) : 0;
+	const uint16_t old = port->config;
+	const bool up = !(config & PORT_DOWN);
+	int status = 0;
 
+	if (config == old)
+		return 0;
+	if ((config ^ old) & PORT_DOWN && vport->class->set_admin)
+		status = vport->class->set_admin(vport, up, error);
 	if (status < 0)
 		return status;
-	port->admin_up = up;
+	port->config = config;
 	status = publish_port(port);
 	if (status < 0) {
-		port->admin_up = old;
+		port->config = old;
 		return error_set(error, ENOMEM, "out of memory");
 	}
-	vport->status.admin_up = up;
+	if ((config ^ old) & PORT_DOWN)
+		vport->status.admin_up = up;
 	return 0;
 }
 

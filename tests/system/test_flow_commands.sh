@@ -64,7 +64,7 @@ check "overlap is refused" refused "overlaps" add-flow "$bridge" "table=9,priori
 check "a port is switched off" vsctl mod-port "$bridge" LOCAL down
 check "... and says so" grep -q PORT_DOWN <(vsctl dump-ports-desc "$bridge" LOCAL)
 check "... and on" vsctl mod-port "$bridge" LOCAL up
-check "what ports cannot do is refused" refused "up or down" mod-port "$bridge" LOCAL sideways
+check "what ports cannot do is refused" refused "can be told: up, down" mod-port "$bridge" LOCAL sideways
 vsctl diff-flows "$bridge" "$dir/b" >/dev/null
 lines >"$dir/before"
 stop_switch KILL

@@ -512,6 +512,15 @@ static void set_queue(struct run *run, uint32_t queue)
 	run->key.tunnel.skb_priority = rte_cpu_to_be_32(queue);
 }
 
+// Only what is certain can be foretold: always, or never.
+static void sample(struct run *run, const struct op_sample *op)
+{
+	if (op->probability != 65535 || op->collector_set_id >= REF_SAMPLE_SETS)
+		return;
+	run->bridge->n_sampled[op->collector_set_id]++;
+	run->bridge->sampled_bytes[op->collector_set_id] += run->packet.size;
+}
+
 static void check_larger(struct run *run, const struct op_check_larger *op)
 {
 	struct ref_layout layout;
@@ -832,6 +841,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_ENQUEUE:
 		output(run, ((const struct op_enqueue *)op)->port, 0);
 		set_queue(run, 0);
+		break;
+	case OP_SAMPLE:
+		sample(run, (const struct op_sample *)op);
 		break;
 	case OP_CHECK_LARGER:
 		check_larger(run, (const struct op_check_larger *)op);

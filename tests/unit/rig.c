@@ -174,6 +174,18 @@ static struct worker *create_worker(void)
 	return worker;
 }
 
+static void add_samples(struct rig *rig)
+{
+	struct sample_table *table =
+		calloc(1, sizeof(*table) + REF_SAMPLE_SETS * sizeof(*table->counters));
+
+	if (!table)
+		abort();
+	for (table->n = 0; table->n < REF_SAMPLE_SETS; table->n++)
+		table->counters[table->n] = (struct sample_counter){ table->n, counter_alloc() };
+	rig->forwarding.samples = table;
+}
+
 struct rig *rig_create(void)
 {
 	struct rig *rig = create_aligned(sizeof(*rig));
@@ -190,6 +202,7 @@ struct rig *rig_create(void)
 		flood->ports[flood->n++] = &rig->ports[i].port;
 	}
 	rig->forwarding.flood = flood;
+	add_samples(rig);
 	for (rig->levels = test_hot_levels(); rig->levels[rig->n_levels]; rig->n_levels++)
 		;
 	rig->result.outputs = calloc(REF_MAX_OUTPUTS, sizeof(*rig->result.outputs));
@@ -215,6 +228,9 @@ void rig_destroy(struct rig *rig)
 		free(rig->records[i].record);
 		free(rig->records[i].bytes);
 	}
+	for (unsigned int i = 0; i < REF_SAMPLE_SETS; i++)
+		counter_free(rig->forwarding.samples->counters[i].counter);
+	free(rig->forwarding.samples);
 	free(rig->forwarding.flood);
 	free(rig->result.outputs);
 	free(rig);
@@ -722,6 +738,24 @@ const char *rig_send(struct rig *rig, uint32_t in_port, const struct ref_packet 
 	return problem;
 }
 
+static const char *check_samples(const struct rig *rig)
+{
+	for (unsigned int i = 0; i < REF_SAMPLE_SETS; i++) {
+		const struct counter counts =
+			counter_read(rig->forwarding.samples->counters[i].counter);
+		const uint64_t packets = rig->ref.n_sampled[i] * rig->n_levels;
+		const uint64_t bytes = rig->ref.sampled_bytes[i] * rig->n_levels;
+
+		if (counts.packets != packets || counts.bytes != bytes)
+			return differ("all levels",
+				      "sample %u: %llu packets, %llu bytes, expected %llu, %llu", i,
+				      (unsigned long long)counts.packets,
+				      (unsigned long long)counts.bytes, (unsigned long long)packets,
+				      (unsigned long long)bytes);
+	}
+	return NULL;
+}
+
 const char *rig_check_counters(struct rig *rig)
 {
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
@@ -739,7 +773,7 @@ const char *rig_check_counters(struct rig *rig)
 					      (unsigned long long)want->packets * rig->n_levels,
 					      (unsigned long long)want->bytes * rig->n_levels);
 		}
-	return NULL;
+	return check_samples(rig);
 }
 
 struct rig_stats rig_stats(const struct rig *rig)

@@ -788,7 +788,8 @@ static void queue(struct rule *rule)
 		add(rule, ",enqueue:%u:%u", 1 + below(rule, 5), below(rule, 3));
 		break;
 	case 1:
-		add(rule, ",set_queue:%u", below(rule, 3));
+		add(rule, ",set_queue:%u,sample(probability=65535,collector_set_id=%u)",
+		    below(rule, 3), below(rule, 4));
 		break;
 	case 2:
 		add(rule, ",pop_queue");
@@ -969,7 +970,8 @@ static void action(struct rule *rule)
 	else if (kind < 96)
 		resubmit(rule);
 	else if (kind < 97)
-		add(rule, ",note:01.02.03");
+		add(rule, ",note:01.02.03,sample(probability=65535,collector_set_id=%u)",
+		    below(rule, 4));
 	else if (kind < 98)
 		add(rule, ",controller");
 	else

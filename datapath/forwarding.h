@@ -45,6 +45,7 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	struct group_table *groups_after; // in the view after (view.h); NULL: the same
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

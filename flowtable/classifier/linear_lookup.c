@@ -65,8 +65,12 @@ static inline uint64_t flow_match(const struct columns *columns, const struct li
 	return matches;
 }
 
-void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
-			      uint64_t packets, struct classifier_result *result)
+// VIEW_NONE: all flows are visible.
+static inline __attribute__((always_inline)) void lookup(const struct classifier *classifier,
+							 const struct key_vector *keys,
+							 uint64_t packets,
+							 struct classifier_result *result,
+							 enum flow_view view)
 {
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 	struct columns columns;
@@ -84,10 +88,22 @@ void classifier_linear_lookup(const struct classifier *classifier, const struct 
 		if (!found)
 			continue;
 		flow = rcu_read(&entry->flow);
-		if (!flow)
+		if (!flow || (view != VIEW_NONE && !flow_is_visible(flow, view)))
 			continue;
 		open &= ~found;
 		for (; found; found &= found - 1)
 			classifier_improve(result, list[__builtin_ctzll(found)], flow, entry->rank);
 	}
+}
+
+void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
+			      uint64_t packets, struct classifier_result *result)
+{
+	lookup(classifier, keys, packets, result, VIEW_NONE);
+}
+
+void classifier_linear_view(const struct classifier *classifier, const struct key_vector *keys,
+			    uint64_t packets, struct classifier_result *result, enum flow_view view)
+{
+	lookup(classifier, keys, packets, result, view);
 }

@@ -7,7 +7,7 @@ lib_start bundle
 
 a=$(space a) b=$(space b)
 spaces=("$a" "$b")
-bridge=bu$$ pa=a$$ pb=b$$
+bridge=br$$ pa=a$$ pb=b$$
 
 must "vswitchd starts" start_switch
 must "a bridge" vsctl add-br "$bridge" -- set-fail-mode "$bridge" secure
@@ -22,12 +22,12 @@ dump() {
 
 # ---- Policies: each table marks packets with the version, the next takes only its own -----------
 
-# A packet that meets tables or groups of two versions hits a flow with cookie 99.
+# A packet that meets tables or groups of two versions hits a flow with cookie 9999.
 policy() { # VERSION
 	local table to
 	echo "group add_or_mod group_id=1,type=all,bucket=load:$1->NXM_NX_REG8[],resubmit(,9)"
 	for table in 0 1 2 3 4 5 6 7; do
-		to="load:$1->NXM_NX_REG$table[],goto_table:$((table + 1))"
+		to="load:$1->NXM_NX_REG${table}[],goto_table:$((table + 1))"
 		((table < 7)) || to="load:$1->NXM_NX_REG7[],group:1"
 		# By turns changed in place, and deleted and made anew with other matches.
 		if (($1 % 2)); then
@@ -38,12 +38,12 @@ policy() { # VERSION
 			echo "flow table=$table,cookie=$1,priority=6,in_port=$pb,$(seen "$table" "$1")actions=$to"
 			echo "flow delete table=$table,cookie=$(($1 - 1))/-1"
 		fi
-		echo "flow table=$table,cookie=99,priority=0,actions=drop"
+		(($1 > 1)) || echo "flow table=$table,cookie=9999,priority=0,actions=drop"
 	done
 	echo "flow delete table=9,cookie=$(($1 - 1))/-1"
 	echo "flow table=9,cookie=$1,priority=5,$(seen 9 "$1")in_port=$pa,actions=output:$pb"
 	echo "flow table=9,cookie=$1,priority=5,$(seen 9 "$1")in_port=$pb,actions=output:$pa"
-	echo "flow table=9,cookie=99,priority=0,actions=drop"
+	(($1 > 1)) || echo "flow table=9,cookie=9999,priority=0,actions=drop"
 }
 seen() { # TABLE VERSION: the marks of the tables before
 	local table
@@ -52,12 +52,19 @@ seen() { # TABLE VERSION: the marks of the tables before
 	done
 }
 
-policy 1 >"$dir/policy"
+# What the host sends by itself is no matter.
+echo "flow cookie=9998,priority=100,in_port=LOCAL,actions=drop" >"$dir/policy"
+policy 1 >>"$dir/policy"
 must "the first policy" vsctl bundle "$bridge" "$dir/policy"
 must "... lets packets pass" within 10 pings "$a" 10.0.0.2
 lost() {
 	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 - \2/p' "$1" | bc
 }
+dropped() {
+	{ vsctl drops "$pa" --json && vsctl drops "$pb" --json; } |
+		jq -s '[.. | objects | .packets? // empty] | add // 0'
+}
+dropped_before=$(dropped)
 ip netns exec "$a" ping -q -f -W 3 10.0.0.2 >"$dir/ping-a" 2>&1 &
 children+=($!)
 ip netns exec "$b" ping -q -i 0.002 -W 3 10.0.0.1 >"$dir/ping-b" 2>&1 &
@@ -79,7 +86,8 @@ check "pings were sent meanwhile" at_least "$(sed -n 's/^\([0-9]*\) packets.*/\1
 check "no ping was lost" at_least 1 "$(lost "$dir/ping-a")"
 check "... nor one the other way" at_least 1 "$(lost "$dir/ping-b")"
 check "no packet met two versions" equal \
-	"$(vsctl dump-flows "$bridge" cookie=99/-1 --json | jq '[.. | .n_packets? // empty] | add')" 0
+	"$(vsctl dump-flows "$bridge" cookie=9999/-1 --json | jq '[.. | .n_packets? // empty] | add')" 0
+check "the switch dropped none" equal "$(dropped)" "$dropped_before"
 check "packets are conserved" within 5 is_conserved
 
 # ---- Mistakes -----------------------------------------------------------------------------------

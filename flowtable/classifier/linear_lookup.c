@@ -66,11 +66,8 @@ static inline uint64_t flow_match(const struct columns *columns, const struct li
 }
 
 // VIEW_NONE: all flows are visible.
-static inline __attribute__((always_inline)) void lookup(const struct classifier *classifier,
-							 const struct key_vector *keys,
-							 uint64_t packets,
-							 struct classifier_result *result,
-							 enum flow_view view)
+static inline void lookup(const struct classifier *classifier, const struct key_vector *keys,
+			  uint64_t packets, struct classifier_result *result, enum flow_view view)
 {
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 	struct columns columns;

@@ -409,6 +409,8 @@ static int apply_text(struct bridge *bridge, const char *text, struct error *err
 	return result;
 }
 
+#define OVERLAP(match) "flow table=1,check_overlap,priority=10" match "actions=drop"
+
 // A line that is wrong in the middle of the others.
 static unsigned int spoil(struct policy *policy)
 {
@@ -416,8 +418,7 @@ static unsigned int spoil(struct policy *policy)
 		"flow table=5,priority=3,actions=group:77",
 		"group modify group_id=77,type=all,bucket=output:2",
 		"flow table=7,actions=goto_table:6",
-		"flow table=1,check_overlap,priority=10,actions=drop\nflow "
-		"table=1,check_overlap,priority=10,ip,actions=drop",
+		OVERLAP(",") "\n" OVERLAP(",ip,"),
 	};
 	const unsigned int at = random_below(&policy->random, policy->n_lines + 1);
 	const unsigned int which = random_below(&policy->random, 4);

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int apply_file(struct bridge *bridge, const char *text, struct error *error)
+static int apply_file(struct bridge *bridge, const char *text, bool bundle, struct error *error)
 {
 	struct flow_list list = { .bridge = bridge };
 	int result = flow_list_read(&list, text, error);
 
 	if (!result)
-		result = flow_list_apply(&list, error);
+		result = flow_list_apply(&list, bundle, error);
 	flow_list_free(&list);
 	return result;
 }
@@ -31,7 +31,7 @@ static int apply_one(const struct handler_call *call, enum flow_mod_command comm
 		return -ENOENT;
 	result = flow_list_add(&list, text ? text : "", command, usage, 0, error);
 	if (!result)
-		result = flow_list_apply(&list, error);
+		result = flow_list_apply(&list, call_flag(call, "bundle"), error);
 	if (result)
 		error->line = 0;
 	flow_list_free(&list);
@@ -49,7 +49,8 @@ int handle_flow_add_file(const struct handler_call *call, json_t **result, struc
 	struct bridge *bridge = call_switch_bridge(call, error);
 
 	(void)result;
-	return bridge ? apply_file(bridge, call_arg(call, 1), error) : -ENOENT;
+	return bridge ? apply_file(bridge, call_arg(call, 1), call_flag(call, "bundle"), error)
+		      : -ENOENT;
 }
 
 int handle_flow_modify(const struct handler_call *call, json_t **result, struct error *error)

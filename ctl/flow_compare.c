@@ -6,6 +6,7 @@
 #include "ctl/flow_list.h"
 #include "ctl/flow_print.h"
 #include "flowtable/program_share.h"
+#include "ofproto/bundle.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -176,7 +177,7 @@ static int visit_replacement(void *context, struct flow **old, struct flow **flo
 	return 0;
 }
 
-static int replace(struct bridge *bridge, struct flow_set *wanted, struct error *error)
+static int replace(struct bridge *bridge, struct flow_set *wanted, bool bundle, struct error *error)
 {
 	struct replacement replacement = { 0 };
 	struct flow_set present = { 0 };
@@ -190,8 +191,10 @@ static int replace(struct bridge *bridge, struct flow_set *wanted, struct error 
 	if (!result) {
 		compare_sets(&present, wanted, visit_replacement, &replacement);
 		// Nothing else may happen meanwhile: flows to remove are named by address.
-		result = flow_mod_apply_list(bridge, replacement.changes, replacement.n, NULL,
-					     error);
+		result = bundle ? bundle_apply_flows(bridge, replacement.changes, replacement.n,
+						     error)
+				: flow_mod_apply_list(bridge, replacement.changes, replacement.n,
+						      NULL, error);
 		error->line = 0;
 	}
 	for (unsigned int i = 0; i < replacement.n; i++)
@@ -212,7 +215,7 @@ int handle_flow_replace(const struct handler_call *call, json_t **result, struct
 		return -ENOENT;
 	failed = set_from_text(&wanted, bridge, call_arg(call, 1), error);
 	if (!failed)
-		failed = replace(bridge, &wanted, error);
+		failed = replace(bridge, &wanted, call_flag(call, "bundle"), error);
 	set_free(&wanted);
 	return failed;
 }

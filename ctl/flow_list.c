@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "ofproto/bundle.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -103,8 +104,7 @@ int flow_list_add(struct flow_list *list, const char *string, enum flow_mod_comm
 	return result;
 }
 
-// A line of a file may begin with what to do.
-static int list_add_line(struct flow_list *list, const char *text, int line, struct error *error)
+int flow_list_add_line(struct flow_list *list, const char *text, int line, struct error *error)
 {
 	size_t length = strcspn(text, " \t");
 	size_t skipped = 0;
@@ -124,12 +124,14 @@ static int list_add_line(struct flow_list *list, const char *text, int line, str
 	return result;
 }
 
-int flow_list_apply(struct flow_list *list, struct error *error)
+int flow_list_apply(struct flow_list *list, bool bundle, struct error *error)
 {
 	int result = 0;
 
 	error_clear(error);
-	if (list->n)
+	if (list->n && bundle)
+		result = bundle_apply_flows(list->bridge, list->changes, list->n, error);
+	else if (list->n)
 		result = flow_mod_apply_list(list->bridge, list->changes, list->n, bridges_tick,
 					     error);
 	if (result && error->line > 0 && (unsigned int)error->line <= list->n)
@@ -154,7 +156,7 @@ static int read_line(struct flow_list *list, char *text, size_t length, int line
 		return 0;
 	cut = text[end];
 	text[end] = '\0';
-	result = list_add_line(list, text + lead, line, error);
+	result = flow_list_add_line(list, text + lead, line, error);
 	text[end] = cut;
 	if (result && error->column)
 		error->column += (int)lead;

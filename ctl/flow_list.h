@@ -17,11 +17,15 @@ struct flow_list {
 int flow_list_add(struct flow_list *list, const char *text, enum flow_mod_command command,
 		  enum flow_text_usage usage, int line, struct error *error);
 
+// The same for a line that may begin with what to do.
+int flow_list_add_line(struct flow_list *list, const char *text, int line, struct error *error);
+
 // Parse a text of one change per line, with comments; a line may begin with what to do.
 int flow_list_read(struct flow_list *list, const char *text, struct error *error);
 
-// Carry the list out. error->line is that of the user's text.
-int flow_list_apply(struct flow_list *list, struct error *error);
+// Carry the list out; `bundle`: as one that packets see all at once (ofproto/bundle.h).
+// error->line is that of the user's text.
+int flow_list_apply(struct flow_list *list, bool bundle, struct error *error);
 void flow_list_free(struct flow_list *list);
 
 #endif

@@ -1,4 +1,5 @@
 // Commands on groups. Text is parsed with the bridge's port names; changes go through group.h.
+#include "ctl/group_list.h"
 #include "ctl/switch_bridge.h"
 
 #include "common/clock.h"
@@ -7,142 +8,9 @@
 #include "common/text.h"
 #include "ofproto/group.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct group_list {
-	struct bridge *bridge;
-	unsigned int n, size;
-	struct group_mod *mods;
-	int *lines; // of each change, in the user's text
-};
-
-static const struct {
-	const char *word;
-	enum group_mod_command command;
-} line_words[] = {
-	{ "add", GROUP_MOD_ADD },
-	{ "modify", GROUP_MOD_MODIFY },
-	{ "add_or_mod", GROUP_MOD_ADD_OR_MODIFY },
-	{ "delete", GROUP_MOD_DELETE },
-	{ "insert_bucket", GROUP_MOD_INSERT_BUCKETS },
-	{ "insert_buckets", GROUP_MOD_INSERT_BUCKETS },
-	{ "remove_bucket", GROUP_MOD_REMOVE_BUCKETS },
-	{ "remove_buckets", GROUP_MOD_REMOVE_BUCKETS },
-};
-
-static enum group_text_usage usage_of(enum group_mod_command command)
-{
-	switch (command) {
-	case GROUP_MOD_DELETE:
-		return GROUP_TEXT_SELECT;
-	case GROUP_MOD_INSERT_BUCKETS:
-		return GROUP_TEXT_INSERT;
-	case GROUP_MOD_REMOVE_BUCKETS:
-		return GROUP_TEXT_REMOVE;
-	default:
-		return GROUP_TEXT_ADD;
-	}
-}
-
-static int list_reserve(struct group_list *list, struct error *error)
-{
-	unsigned int size = list->size ? list->size * 2 : 16;
-	struct group_mod *mods;
-	int *lines;
-
-	if (list->n < list->size)
-		return 0;
-	mods = realloc(list->mods, size * sizeof(*mods));
-	if (mods)
-		list->mods = mods;
-	lines = realloc(list->lines, size * sizeof(*lines));
-	if (lines)
-		list->lines = lines;
-	if (!mods || !lines)
-		return error_set(error, ENOMEM, "out of memory");
-	list->size = size;
-	return 0;
-}
-
-// One change; what to do may stand in front of it.
-static int list_add(struct group_list *list, const char *text, enum group_mod_command command,
-		    int line, struct error *error)
-{
-	size_t length = strcspn(text, " \t"), skipped = 0;
-	struct group_mod *mod;
-	int result = list_reserve(list, error);
-
-	if (result)
-		return result;
-	for (size_t i = 0; i < sizeof(line_words) / sizeof(line_words[0]); i++)
-		if (strlen(line_words[i].word) == length &&
-		    !memcmp(line_words[i].word, text, length)) {
-			command = line_words[i].command;
-			skipped = length + strspn(text + length, " \t");
-		}
-	mod = &list->mods[list->n];
-	mod->command = command;
-	result = group_text_parse(text + skipped, usage_of(command),
-				  bridge_port_names(list->bridge), &mod->text, error);
-	if (result) {
-		error->line = line;
-		error->column += error->column ? (int)skipped : 0;
-		return result;
-	}
-	list->lines[list->n++] = line;
-	return 0;
-}
-
-// Cut the text into lines, without comments and blanks around them.
-static int list_add_lines(struct group_list *list, char *text, enum group_mod_command command,
-			  struct error *error)
-{
-	int line = 0;
-	int result = 0;
-
-	for (char *next; !result && text; text = next) {
-		size_t lead, end;
-
-		line++;
-		next = strchr(text, '\n');
-		if (next)
-			*next++ = '\0';
-		lead = strspn(text, " \t\r");
-		end = lead + strcspn(text + lead, "#");
-		while (end > lead && isspace((unsigned char)text[end - 1]))
-			end--;
-		if (end == lead)
-			continue;
-		text[end] = '\0';
-		result = list_add(list, text + lead, command, line, error);
-		if (result && error->column)
-			error->column += (int)lead;
-	}
-	return result;
-}
-
-static void list_free(struct group_list *list)
-{
-	for (unsigned int i = 0; i < list->n; i++)
-		group_text_release(&list->mods[i].text);
-	free(list->mods);
-	free(list->lines);
-}
-
-static int list_apply(struct group_list *list, struct error *error)
-{
-	int result = 0;
-
-	error_clear(error);
-	if (list->n)
-		result = group_mod_apply(list->bridge, list->mods, list->n, error);
-	if (result && error->line > 0 && (unsigned int)error->line <= list->n)
-		error->line = list->lines[error->line - 1];
-	return result;
-}
 
 // The second argument is one group, or the lines of a file.
 static int apply(const struct handler_call *call, enum group_mod_command command,
@@ -158,12 +26,12 @@ static int apply(const struct handler_call *call, enum group_mod_command command
 	copy = strdup(text ? text : "");
 	if (!copy)
 		return error_set(error, ENOMEM, "out of memory");
-	result = list_add_lines(&list, copy, command, error);
+	result = group_list_add_lines(&list, copy, command, error);
 	if (!result)
-		result = list_apply(&list, error);
+		result = group_list_apply(&list, call_flag(call, "bundle"), error);
 	if (result && text && !strchr(text, '\n') && strcmp(call->command->name, "add-groups"))
 		error->line = 0;
-	list_free(&list);
+	group_list_free(&list);
 	free(copy);
 	return result;
 }

@@ -124,7 +124,7 @@ static size_t file_argument(const char *name, const json_t *args)
 		size_t first;
 	} takers[] = {
 		{ "add-flows", 1 },   { "replace-flows", 1 }, { "diff-flows", 0 },
-		{ "parse-flows", 0 }, { "add-groups", 1 },
+		{ "parse-flows", 0 }, { "add-groups", 1 },    { "bundle", 1 },
 	};
 	// These take "-", for standard input, in the place of one flow or group.
 	static const char *const stdin_takers[] = { "add-flow", "add-group", "mod-group",

@@ -2,6 +2,7 @@
 
 #include "common/rcu.h"
 #include "datapath/parse.h"
+#include "datapath/view.h"
 
 #include <string.h>
 
@@ -96,6 +97,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		.worker = worker,
 		.forwarding = forwarding,
 		.in_port = port,
+		.view = worker->view,
 		.hops = hops,
 		.vector = vector,
 		.trace = worker->trace,
@@ -189,6 +191,8 @@ static void forward_patched(struct worker *worker)
 void forward_burst(struct worker *worker, struct forwarding *forwarding,
 		   struct forwarding_port *port, struct rte_mbuf **packets, uint16_t n)
 {
+	// Before all else, so that whatever was made for this view is seen.
+	worker->view = (enum flow_view)rcu_read(&workers_view);
 	forward_vector(worker, forwarding, port, 0, packets, n);
 	forward_patched(worker);
 	output_flush(worker);

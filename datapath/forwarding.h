@@ -72,6 +72,7 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	struct group_table *groups_after; // in the view after (view.h); NULL: the same
 	struct sample_table *samples; // NULL: none
 	uint8_t miss[N_TABLES]; // enum table_miss
 	// Number of the counter plus one, 0 for none: packets looked up, and instead of bytes those

@@ -250,10 +250,19 @@ static void run_first_live(struct forward *forward, const struct group *group, u
 	drop(forward, packets, DROP_NO_BUCKET);
 }
 
+static const struct group_table *groups_of(const struct forwarding *forwarding, enum flow_view view)
+{
+	const struct group_table *after =
+		likely(view != VIEW_AFTER) ? NULL : rcu_read(&forwarding->groups_after);
+
+	return after ? after : rcu_read(&forwarding->groups);
+}
+
 void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uint64_t packets,
 	       unsigned int depth, bool last)
 {
-	const struct group *group = group_find(rcu_read(&forward->forwarding->groups), group_id);
+	const struct group *group =
+		group_find(groups_of(forward->forwarding, forward->view), group_id);
 
 	if (unlikely(!group || depth >= RESUBMIT_MAX_DEPTH)) {
 		drop(forward, packets, group ? DROP_DEPTH : DROP_NO_GROUP);

@@ -386,7 +386,8 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	struct forwarding_port *port =
 		ofport < OFPP_MAX ? forwarding_port(forward->forwarding, ofport) : NULL;
 	const rte_be32_t number = rte_cpu_to_be_32(ofport);
-	const bool usual = port && port->admin_up && !port->no_forward && max_len == MAX_LEN_ALL;
+	const bool usual = !forward->trace && port && port->admin_up && !port->no_forward &&
+			   max_len == MAX_LEN_ALL;
 
 	for_each_packet(i, packets)
 	{

@@ -200,7 +200,11 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 		set_in_port(forward->vector, packets, in_port);
 	}
 	if (likely(table)) {
-		table_lookup(table, &forward->vector->keys, packets, results);
+		if (likely(forward->view == VIEW_NONE))
+			table_lookup(table, &forward->vector->keys, packets, results);
+		else
+			table_lookup_view(table, &forward->vector->keys, packets, results,
+					  forward->view);
 		hit = packets & ~same_pointer(results, packets, NULL);
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;

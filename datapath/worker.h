@@ -100,6 +100,7 @@ struct worker {
 	uint64_t n_packets, n_vectors, n_sleeps;
 	struct rte_ring *events; // of struct worker_event, to the main thread
 	struct learn_queue *learn; // of flows to learn, to the main thread (datapath/learn.h)
+	enum flow_view view; // of the burst under way (view.h)
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
 
 	const struct packet_out *packet_out; // non-NULL: the packets are made here

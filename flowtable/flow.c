@@ -42,7 +42,6 @@ struct flow *flow_create(struct flow_text *text)
 	flow->rank = flow_rank(text->priority, 0);
 	flow->table_id = text->table_id;
 	flow->flags = text->flags;
-	flow->flags8 = (uint8_t)text->flags;
 	flow->cookie = text->cookie;
 	flow->idle_timeout = text->idle_timeout;
 	flow->hard_timeout = text->hard_timeout;
@@ -51,6 +50,30 @@ struct flow *flow_create(struct flow_text *text)
 	text->learned = NULL;
 	flow_set_times(flow);
 	return flow;
+}
+
+struct flow *flow_create_beside(const struct flow *flow, struct program *program)
+{
+	const size_t size = flow_size(flow->mask);
+	struct flow *made = flow_pool_alloc(size);
+
+	if (!made)
+		return NULL;
+	made->cookie = flow->cookie;
+	made->created_ns = flow->created_ns;
+	made->modified_ns = flow->modified_ns;
+	made->idle_timeout = flow->idle_timeout;
+	made->hard_timeout = flow->hard_timeout;
+	made->importance = flow->importance;
+	made->flags = flow->flags;
+	made->mask = mask_ref((struct mask *)(uintptr_t)flow->mask);
+	made->program = program;
+	made->counter = flow->counter;
+	made->priority = flow->priority;
+	made->rank = flow->rank;
+	made->table_id = flow->table_id;
+	memcpy(made->values, flow->values, flow->mask->n_words * sizeof(flow->values[0]));
+	return made;
 }
 
 void flow_free(void *object)

@@ -16,6 +16,19 @@ struct learn_link;
 struct table_holder;
 struct table_shape;
 
+// Which flows a lookup sees. While changes are being made that packets are to see all at once, or
+// not at all, workers look up in a view: new flows wait invisibly beside those whose place they
+// take, until one store moves all packets from one view to the other (datapath/view.h). In between
+// there is no view, and lookups do not look at states.
+enum flow_view { VIEW_NONE, VIEW_BEFORE, VIEW_AFTER };
+enum flow_state {
+	FLOW_NORMAL,
+	FLOW_NEW, // invisible before
+	FLOW_DYING, // invisible after
+};
+_Static_assert((int)FLOW_NEW == VIEW_BEFORE && (int)FLOW_DYING == VIEW_AFTER,
+	       "a flow is invisible in the view that has the number of its state");
+
 struct flow {
 	// Control thread.
 	uint64_t cookie;
@@ -47,7 +60,7 @@ struct flow {
 	uint32_t counter; // id in common/counters.h
 	uint16_t priority;
 	uint8_t table_id;
-	uint8_t flags8; // low bits of FLOW_FLAG_*
+	uint8_t state; // enum flow_state: only lookups in a view look at it
 
 	uint64_t values[]; // mask->n_words words of the match
 };
@@ -63,10 +76,24 @@ static inline uint64_t flow_rank(uint16_t priority, uint64_t sequence)
 
 _Static_assert(offsetof(struct flow, mask) == 128, "the bookkeeping takes two cache lines");
 
+static inline bool flow_is_visible(const struct flow *flow, enum flow_view view)
+{
+	return __atomic_load_n(&flow->state, __ATOMIC_RELAXED) != (uint8_t)view;
+}
+
+static inline void flow_set_state(struct flow *flow, enum flow_state state)
+{
+	__atomic_store_n(&flow->state, (uint8_t)state, __ATOMIC_RELAXED);
+}
+
 // A flow made of a parsed text; takes `text->program` over (and sets it to NULL), and may share it
 // with other flows. NULL without memory. flow_free() is for flows that no worker ever saw; flow_defer_free() for all others.
 struct flow *flow_create(struct flow_text *text);
 void flow_free(void *flow);
+// A flow with the match, times and cookie of `flow` and another program, which it takes over. Both
+// count in one place: the counter of one of them has to be COUNTER_NONE before it is freed. NULL
+// without memory.
+struct flow *flow_create_beside(const struct flow *flow, struct program *program);
 void flow_defer_free(struct flow *flow);
 
 // Counts since creation or the last reset, and the reset.

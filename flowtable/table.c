@@ -167,7 +167,7 @@ static void change_begin(struct table *table)
 		sched_yield();
 }
 
-int table_insert(struct table *table, struct flow *flow)
+static int insert(struct table *table, struct flow *flow, uint64_t rank)
 {
 	struct table_shape *shape;
 	int rc;
@@ -178,7 +178,7 @@ int table_insert(struct table *table, struct flow *flow)
 	if (!shape)
 		return -ENOMEM;
 	flow->shape = shape;
-	flow->rank = flow_rank(flow->priority, table->n_inserted);
+	flow->rank = rank;
 	flow->index.hash =
 		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
@@ -189,10 +189,47 @@ int table_insert(struct table *table, struct flow *flow)
 		shape_free_if_empty(table, shape);
 		return rc;
 	}
-	table->n_inserted++;
 	table_index_add(&table->index, &flow->index);
 	table->lines |= flow->mask->lines;
 	return 0;
+}
+
+int table_insert(struct table *table, struct flow *flow)
+{
+	int rc = insert(table, flow, flow_rank(flow->priority, table->n_inserted));
+
+	table->n_inserted += rc == 0;
+	return rc;
+}
+
+int table_insert_staged(struct table *table, struct flow *flow, const struct flow *instead)
+{
+	int rc;
+
+	flow_set_state(flow, FLOW_NEW);
+	rc = instead ? insert(table, flow, instead->rank) : table_insert(table, flow);
+	if (rc < 0)
+		flow_set_state(flow, FLOW_NORMAL);
+	return rc;
+}
+
+void table_remove_staged(struct table *table, struct flow *flow)
+{
+	table_index_remove(&table->index, &flow->index);
+	table->n_dying++;
+	flow_set_state(flow, FLOW_DYING);
+}
+
+void table_keep(struct flow *flow)
+{
+	flow_set_state(flow, FLOW_NORMAL);
+}
+
+void table_restore(struct table *table, struct flow *flow)
+{
+	table_index_add(&table->index, &flow->index);
+	table->n_dying--;
+	flow_set_state(flow, FLOW_NORMAL);
 }
 
 void table_remove(struct table *table, struct flow *flow)
@@ -200,7 +237,10 @@ void table_remove(struct table *table, struct flow *flow)
 	struct table_shape *shape = flow->shape;
 
 	change_begin(table);
-	table_index_remove(&table->index, &flow->index);
+	if (flow->state == FLOW_DYING)
+		table->n_dying--;
+	else
+		table_index_remove(&table->index, &flow->index);
 	list_remove(table, flow);
 	table_parts_remove(table, flow);
 	shape_free_if_empty(table, shape);
@@ -268,18 +308,25 @@ struct flow *table_find_like(const struct table *table, const struct flow *like)
 
 uint32_t table_size(const struct table *table)
 {
-	return table->n_flows;
+	return table->n_flows - table->n_dying;
+}
+
+static struct flow *skip_dying(struct flow *flow)
+{
+	while (flow && flow->state == FLOW_DYING)
+		flow = flow->list_next;
+	return flow;
 }
 
 struct flow *table_first(const struct table *table)
 {
-	return table->flows;
+	return skip_dying(table->flows);
 }
 
 struct flow *table_next(const struct table *table, const struct flow *flow)
 {
 	(void)table;
-	return flow->list_next;
+	return skip_dying(flow->list_next);
 }
 
 uint16_t table_lines(const struct table *table)

@@ -28,6 +28,17 @@ void table_remove(struct table *table, struct flow *flow);
 // Put `flow` in the place of `old` (same match and priority) in one step; the caller owns `old`.
 void table_replace(struct table *table, struct flow *old, struct flow *flow);
 
+// Changes that workers are to see all at once; they look up in a view meanwhile (flow.h). A staged
+// flow is in the table for the control thread and invisible before; table_insert_staged() with
+// `instead` gives it that flow's place among those of equal priority. A flow whose removal is staged
+// is gone for the control thread and invisible after. Next either: table_keep() and table_remove(),
+// when no worker is in the view before; or table_remove() and table_restore(), in reverse order,
+// while all are. table_replace() puts another staged flow in the place of one.
+int table_insert_staged(struct table *table, struct flow *flow, const struct flow *instead);
+void table_remove_staged(struct table *table, struct flow *flow);
+void table_keep(struct flow *flow);
+void table_restore(struct table *table, struct flow *flow);
+
 // The flow with exactly this match and priority, or NULL. O(1).
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority);
 
@@ -44,6 +55,8 @@ struct flow *table_next(const struct table *table, const struct flow *flow);
 // for all others to NULL.
 void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		  const struct flow *results[VECTOR_SIZE]);
+void table_lookup_view(const struct table *table, const struct key_vector *keys, uint64_t packets,
+		       const struct flow *results[VECTOR_SIZE], enum flow_view view);
 
 // Key lines that any flow of the table looks at (bit l: line l); monotonic until the table is
 // empty. For the parser: lines that nobody looks at are not filled.

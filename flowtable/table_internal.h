@@ -36,6 +36,7 @@ struct table {
 	uint8_t id;
 	uint16_t lines;
 	uint32_t n_flows;
+	uint32_t n_dying; // of these, still in the list and in the parts
 	uint64_t n_inserted; // ever: the sequence numbers in ranks
 	struct flow *flows; // list_next and list_prev; those of one shape lie in a row
 	struct table_index index; // of flows by mask, values and priority

@@ -17,6 +17,18 @@ void classifier_lookup(const struct classifier *classifier, const struct key_vec
 	lookups[classifier->id](classifier, keys, packets, result);
 }
 
+static classifier_view_function *const view_lookups[N_CLASSIFIERS] = {
+#define CLASSIFIER(id, template) [CLASSIFIER_##id] = template##_view,
+#include "flowtable/classifier/classifier.def"
+#undef CLASSIFIER
+};
+
+void classifier_lookup_view(const struct classifier *classifier, const struct key_vector *keys,
+			    uint64_t packets, struct classifier_result *result, enum flow_view view)
+{
+	view_lookups[classifier->id](classifier, keys, packets, result, view);
+}
+
 // Packets whose best flow cannot be beaten by a flow of this rank or less.
 static uint64_t packets_settled(const struct classifier_result *result, uint64_t rank)
 {
@@ -32,17 +44,23 @@ static uint64_t packets_settled(const struct classifier_result *result, uint64_t
 	return ~open;
 }
 
-static void view_lookup(const struct table_view *view, const struct key_vector *keys,
-			uint64_t packets, struct classifier_result *result)
+static inline __attribute__((always_inline)) void parts_lookup(const struct table_view *parts,
+							       const struct key_vector *keys,
+							       uint64_t packets,
+							       struct classifier_result *result,
+							       enum flow_view view)
 {
-	for (uint32_t i = 0; i < view->n; i++) {
-		const struct table_entry *entry = &view->entries[i];
+	for (uint32_t i = 0; i < parts->n; i++) {
+		const struct table_entry *entry = &parts->entries[i];
 
 		if (i > 0)
 			packets &= ~packets_settled(result, entry->max_rank);
 		if (!packets)
 			return;
-		classifier_lookup(entry->classifier, keys, packets, result);
+		if (view == VIEW_NONE)
+			classifier_lookup(entry->classifier, keys, packets, result);
+		else
+			classifier_lookup_view(entry->classifier, keys, packets, result, view);
 	}
 }
 
@@ -64,16 +82,19 @@ static void hold(const struct table *table, int change)
 }
 
 // One pass over the parts. False if changes have overtaken it.
-static bool table_lookup_once(const struct table *table, const struct key_vector *keys,
-			      uint64_t packets, struct classifier_result *result)
+static inline __attribute__((always_inline)) bool lookup_once(const struct table *table,
+							      const struct key_vector *keys,
+							      uint64_t packets,
+							      struct classifier_result *result,
+							      enum flow_view view)
 {
 	uint64_t version = __atomic_load_n(&table->version, __ATOMIC_SEQ_CST);
-	const struct table_view *view = rcu_read(&table->view);
+	const struct table_view *parts = rcu_read(&table->view);
 
 	result_clear(result);
-	if (view)
-		view_lookup(view, keys, packets, result);
-	return !view || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
+	if (parts)
+		parts_lookup(parts, keys, packets, result, view);
+	return !parts || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
 }
 
 // Each change is one store, and a lookup beside it sees it or not. But a lookup
@@ -82,17 +103,32 @@ static bool table_lookup_once(const struct table *table, const struct key_vector
 // changes count up `version` before they show, and a lookup during which it stood still met one
 // change at most. (All that may change is read with acquire order, so before the second look.)
 // Where changes come faster than lookups end, the writer waits for one lookup now and then.
-void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
-		  const struct flow *results[VECTOR_SIZE])
+static inline __attribute__((always_inline)) void lookup(const struct table *table,
+							 const struct key_vector *keys,
+							 uint64_t packets,
+							 const struct flow *results[VECTOR_SIZE],
+							 enum flow_view view)
 {
 	struct classifier_result result;
 	unsigned int attempts = 0;
 
-	while (!table_lookup_once(table, keys, packets, &result))
+	while (!lookup_once(table, keys, packets, &result, view))
 		if (++attempts == FREE_ATTEMPTS)
 			hold(table, 1);
 	if (attempts >= FREE_ATTEMPTS)
 		hold(table, -1);
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
 		results[i] = result.flow[i];
+}
+
+void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
+		  const struct flow *results[VECTOR_SIZE])
+{
+	lookup(table, keys, packets, results, VIEW_NONE);
+}
+
+void table_lookup_view(const struct table *table, const struct key_vector *keys, uint64_t packets,
+		       const struct flow *results[VECTOR_SIZE], enum flow_view view)
+{
+	lookup(table, keys, packets, results, view);
 }

@@ -48,6 +48,9 @@ struct bridge {
 	uint32_t timers_size;
 	struct flow_index index; // of the flows in all tables
 	struct table_state *tables[N_TABLES]; // table_config.c; NULL: as made
+	// While a list of changes is made that workers see all at once (bundle.c); else NULL.
+	struct bundle *bundle;
+	struct group_stage *staged_groups; // as they will be; NULL: as they are
 	struct learn_bridge *learn; // learn_rule.c; NULL until there is a learn action
 };
 
@@ -65,6 +68,8 @@ int timeout_add(struct bridge *bridge, struct flow *flow);
 // The flow has another program, which may have a fin_timeout.
 int timeout_change(struct bridge *bridge, struct flow *flow);
 void timeout_remove(struct bridge *bridge, struct flow *flow);
+// The flow has been in use as `old` was.
+void timeout_take_over(struct bridge *bridge, const struct flow *flow, const struct flow *old);
 // The flow's counts start anew.
 void timeout_counts_reset(struct bridge *bridge, const struct flow *flow);
 // In a table that evicts, a flow that may expire may be evicted. 0 or -ENOMEM.

@@ -8,6 +8,7 @@
 #include "datapath/datapath.h"
 #include "flowtable/program_share.h"
 #include "ofproto/bridge_internal.h"
+#include "ofproto/bundle_internal.h"
 #include "ofproto/group.h"
 #include "ofproto/learn.h"
 #include "ofproto/table_config.h"
@@ -154,61 +155,97 @@ static struct table *ensure_table(struct bridge *bridge, uint8_t table_id)
 	return table;
 }
 
-static void remove_flow(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason)
+int flow_mod_take_in(struct bridge *bridge, struct flow *flow)
 {
-	table_remove(bridge->forwarding->tables[flow->table_id], flow);
-	timeout_remove(bridge, flow);
-	flow_index_remove(&bridge->index, flow);
-	if (observer.removed)
-		observer.removed(observer.context, bridge, flow, reason);
-	learn_detach(flow->program);
-	learn_removed(bridge, flow);
-	flow_defer_free(flow);
-}
-
-static int add_flow(struct bridge *bridge, struct flow *flow)
-{
-	struct table *table = ensure_table(bridge, flow->table_id);
-	struct flow *old = table ? table_find_like(table, flow) : NULL;
-
-	if (!table || learn_attach(bridge, flow->program) < 0) {
-		learn_removed(bridge, flow);
+	if (learn_attach(bridge, flow->program) < 0)
 		return -ENOMEM;
-	}
 	if (timeout_add(bridge, flow) < 0) {
 		learn_detach(flow->program);
-		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
 	if (flow_index_add(&bridge->index, flow) < 0) {
 		timeout_remove(bridge, flow);
 		learn_detach(flow->program);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void flow_mod_take_back(struct bridge *bridge, struct flow *flow)
+{
+	timeout_remove(bridge, flow);
+	flow_index_remove(&bridge->index, flow);
+	learn_detach(flow->program);
+	learn_removed(bridge, flow);
+}
+
+static void forget_flow(struct bridge *bridge, struct flow *flow)
+{
+	flow_mod_take_back(bridge, flow);
+	flow_defer_free(flow);
+}
+
+void flow_mod_take_out(struct bridge *bridge, struct flow *flow)
+{
+	table_remove(bridge->forwarding->tables[flow->table_id], flow);
+	forget_flow(bridge, flow);
+}
+
+void flow_mod_tell_removed(struct bridge *bridge, const struct flow *flow,
+			   enum flow_removed_reason reason)
+{
+	if (observer.removed)
+		observer.removed(observer.context, bridge, flow, reason);
+}
+
+void flow_mod_tell_added(struct bridge *bridge, struct flow *flow)
+{
+	if (observer.added)
+		observer.added(observer.context, bridge, flow);
+}
+
+void flow_mod_tell_modified(struct bridge *bridge, struct flow *flow)
+{
+	if (observer.modified)
+		observer.modified(observer.context, bridge, flow);
+}
+
+static void remove_flow(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason)
+{
+	if (bridge->bundle) {
+		bundle_remove_flow(bridge->bundle, flow, reason);
+		return;
+	}
+	flow_mod_tell_removed(bridge, flow, reason);
+	flow_mod_take_out(bridge, flow);
+}
+
+static int add_flow(struct bridge *bridge, struct flow *flow)
+{
+	struct table *table = ensure_table(bridge, flow->table_id);
+	struct flow *old;
+
+	if (bridge->bundle && table)
+		return bundle_add_flow(bridge->bundle, table, flow);
+	old = table ? table_find_like(table, flow) : NULL;
+	if (!table || flow_mod_take_in(bridge, flow) < 0) {
 		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
 	if (old) {
 		flow->kept_id = old->kept_id;
 		table_replace(table, old, flow);
-		timeout_remove(bridge, old);
-		flow_index_remove(&bridge->index, old);
-		learn_detach(old->program);
-		learn_removed(bridge, old);
-		flow_defer_free(old);
+		forget_flow(bridge, old);
 	} else if (table_insert(table, flow) < 0) {
-		timeout_remove(bridge, flow);
-		flow_index_remove(&bridge->index, flow);
-		learn_detach(flow->program);
-		learn_removed(bridge, flow);
+		flow_mod_take_back(bridge, flow);
 		return -ENOMEM;
 	}
-	if (observer.added)
-		observer.added(observer.context, bridge, flow);
+	flow_mod_tell_added(bridge, flow);
 	return 0;
 }
 
-// Takes one user of the program over.
-static int modify_flow(struct bridge *bridge, struct flow *flow, const struct flow_text *text,
-		       struct program *program)
+int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct flow_text *text,
+			 struct program *program)
 {
 	struct program *old = flow->program;
 	const uint64_t old_cookie = flow->cookie;
@@ -236,13 +273,24 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 	if (timeout_change(bridge, flow) < 0)
 		log_warning("no memory for the timeouts of a flow of bridge %s", bridge->name);
 	flow->modified_ns = clock_monotonic_ns();
+	return 0;
+}
+
+// Takes one user of the program over.
+static int modify_flow(struct bridge *bridge, struct flow *flow, const struct flow_text *text,
+		       struct program *program)
+{
+	if (bridge->bundle)
+		return bundle_modify_flow(bridge->bundle, flow, text, program);
+	if (flow_mod_set_program(bridge, flow, text, program) < 0)
+		return -ENOMEM;
 	if (text->flags & FLOW_FLAG_RESET_COUNTS) {
 		flow_reset_counts(flow);
 		timeout_counts_reset(bridge, flow);
 	}
 	// What a learn action makes of a kept flow is not kept.
-	if (observer.modified && !text->learned)
-		observer.modified(observer.context, bridge, flow);
+	if (!text->learned)
+		flow_mod_tell_modified(bridge, flow);
 	return 0;
 }
 
@@ -345,8 +393,8 @@ static bool is_delete(const struct flow_mod *mod)
 }
 
 // Nothing has changed yet when a mistake is found. *lines gets what workers have to fill.
-static int check_change(struct bridge *bridge, const struct flow_change *change, uint16_t *lines,
-			struct error *error)
+int flow_mod_check(struct bridge *bridge, const struct flow_change *change, uint16_t *lines,
+		   struct error *error)
 {
 	const struct flow *flow = change->flow;
 	int status;
@@ -366,7 +414,7 @@ static int check_change(struct bridge *bridge, const struct flow_change *change,
 	return 0;
 }
 
-static int apply_change(struct bridge *bridge, struct flow_change *change, struct error *error)
+int flow_mod_change(struct bridge *bridge, struct flow_change *change, struct error *error)
 {
 	int status;
 
@@ -394,7 +442,7 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 	int status = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		status = check_change(bridge, &changes[i], &lines, error);
+		status = flow_mod_check(bridge, &changes[i], &lines, error);
 		if (status < 0) {
 			if (error)
 				error->line = (int)i + 1;
@@ -408,9 +456,9 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 	// Where room is scarce, flows go before others come.
 	for (unsigned int i = 0; i < n; i++)
 		if (changes[i].remove && table_limits_apply(bridge, changes[i].remove->table_id))
-			apply_change(bridge, &changes[i], error);
+			flow_mod_change(bridge, &changes[i], error);
 	for (unsigned int i = 0; i < n && !status; i++) {
-		status = apply_change(bridge, &changes[i], error);
+		status = flow_mod_change(bridge, &changes[i], error);
 		if (status < 0 && error)
 			error->line = (int)i + 1;
 		if (relax && i % RELAX_EVERY == RELAX_EVERY - 1)

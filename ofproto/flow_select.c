@@ -107,7 +107,8 @@ static int visit_indexed(void *context, struct flow *flow)
 {
 	const struct index_walk *walk = context;
 
-	if (!is_in_table(walk->text, flow->table_id) ||
+	// One that a bundle has deleted is in the index until the bundle is complete.
+	if (flow->state == FLOW_DYING || !is_in_table(walk->text, flow->table_id) ||
 	    !is_selected(flow, walk->text, walk->pattern))
 		return 0;
 	return selection_add(walk->selection, flow);

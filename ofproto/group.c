@@ -33,9 +33,10 @@ struct group *bridge_group(const struct bridge *bridge, uint32_t id)
 // --- Flows ---
 
 // Call visit() for each flow that goes to a group for which `chosen` says so.
-static unsigned int each_flow(const struct bridge *bridge,
-			      int (*chosen)(void *context, uint32_t id), void *context,
-			      void (*visit)(void *context, struct flow *flow))
+static unsigned int each_flow_of(const struct bridge *bridge,
+				 int (*chosen)(void *context, uint32_t id), void *context,
+				 void (*visit)(void *context, struct flow *flow),
+				 void *visit_context)
 {
 	unsigned int n = 0;
 
@@ -49,10 +50,17 @@ static unsigned int each_flow(const struct bridge *bridge,
 				continue;
 			n++;
 			if (visit)
-				visit(context, flow);
+				visit(visit_context, flow);
 		}
 	}
 	return n;
+}
+
+static unsigned int each_flow(const struct bridge *bridge,
+			      int (*chosen)(void *context, uint32_t id), void *context,
+			      void (*visit)(void *context, struct flow *flow))
+{
+	return each_flow_of(bridge, chosen, context, visit, context);
 }
 
 static int is_id(void *context, uint32_t id)
@@ -89,7 +97,8 @@ static int check_group(void *context, uint32_t id)
 {
 	const struct program_check *check = context;
 
-	if (bridge_group(check->bridge, id))
+	if (check->bridge->staged_groups ? group_stage_has(check->bridge->staged_groups, id)
+					 : bridge_group(check->bridge, id) != NULL)
 		return 0;
 	return error_set(check->error, ENOENT,
 			 "bridge '%s' has no group %u: add it first (vsctl add-group %s ...)",
@@ -218,28 +227,65 @@ static void retire(struct bridge *bridge, struct group_stage *stage)
 	}
 }
 
-static int commit(struct bridge *bridge, struct group_stage *stage, struct error *error)
+int group_stage_make(struct group_stage *stage, struct group_table **table, uint16_t *lines,
+		     struct error *error)
 {
-	struct forwarding *forwarding = bridge->forwarding;
-	struct group_table *old = forwarding->groups, *table;
-	struct removal removal = { .bridge = bridge, .stage = stage };
 	int status = compile(stage, error);
 
 	if (status)
 		return status;
-	table = make_table(stage);
-	if (!table) {
+	*table = make_table(stage);
+	if (!*table) {
 		for (uint32_t i = 0; i < stage->n; i++)
 			group_free(stage->groups[i].made);
 		return error_set(error, ENOMEM, "out of memory");
 	}
-	refresh_table(forwarding, table);
-	bridge_make_lines_live(bridge, lines_of(table));
-	if (stage->deletes)
-		each_flow(bridge, is_gone, &removal, remove_flow);
-	rcu_publish(&forwarding->groups, table);
+	refresh_table(stage->bridge->forwarding, *table);
+	*lines |= lines_of(*table);
+	return 0;
+}
+
+void group_stage_publish(struct bridge *bridge, struct group_stage *stage,
+			 struct group_table *table)
+{
+	struct group_table *old = bridge->forwarding->groups;
+
+	rcu_publish(&bridge->forwarding->groups, table);
 	rcu_defer(free, old);
 	retire(bridge, stage);
+}
+
+static int goes_to(void *context, uint32_t id)
+{
+	const uint32_t wanted = *(const uint32_t *)context;
+
+	return wanted == GROUP_ID_ALL || wanted == id;
+}
+
+int group_stage_change(struct bridge *bridge, struct group_stage *stage, struct group_mod *mod,
+		       unsigned int number, struct error *error)
+{
+	struct removal removal = { .bridge = bridge };
+	uint32_t id = mod->text.group_id;
+
+	if (mod->command == GROUP_MOD_DELETE && (id == GROUP_ID_ALL || group_stage_has(stage, id)))
+		each_flow_of(bridge, goes_to, &id, remove_flow, &removal);
+	return group_stage_apply(stage, mod, number, error);
+}
+
+static int commit(struct bridge *bridge, struct group_stage *stage, struct error *error)
+{
+	struct removal removal = { .bridge = bridge, .stage = stage };
+	struct group_table *table;
+	uint16_t lines = 0;
+	int status = group_stage_make(stage, &table, &lines, error);
+
+	if (status)
+		return status;
+	bridge_make_lines_live(bridge, lines);
+	if (stage->deletes)
+		each_flow(bridge, is_gone, &removal, remove_flow);
+	group_stage_publish(bridge, stage, table);
 	learn_delete_orphans(bridge); // the flows that went may have had learn actions
 	workers_synchronize();
 	rcu_reclaim();

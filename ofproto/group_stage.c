@@ -57,6 +57,11 @@ static struct staged_group *find(const struct group_stage *stage, uint32_t id)
 	return &stage->groups[at];
 }
 
+bool group_stage_has(const struct group_stage *stage, uint32_t id)
+{
+	return find(stage, id) != NULL;
+}
+
 static const struct group_text *text_of(const struct staged_group *staged)
 {
 	return staged->change ? &staged->text : &staged->old->text;

@@ -33,6 +33,18 @@ int group_stage_apply(struct group_stage *stage, struct group_mod *mod, unsigned
 int group_stage_check(struct group_stage *stage, struct error *error);
 // Was the group in force deleted? Flows that go to it end.
 bool group_stage_deletes(const struct group_stage *stage, uint32_t id);
+// Is the group there now?
+bool group_stage_has(const struct group_stage *stage, uint32_t id);
 void group_stage_end(struct group_stage *stage);
+
+// group.c: one change of a bundle; flows that go to a group that it deletes are removed.
+int group_stage_change(struct bridge *bridge, struct group_stage *stage, struct group_mod *mod,
+		       unsigned int number, struct error *error);
+// After group_stage_check(): a table for workers, and the lines of the key that they must fill for
+// it. Must be published; that cannot fail.
+int group_stage_make(struct group_stage *stage, struct group_table **table, uint16_t *lines,
+		     struct error *error);
+void group_stage_publish(struct bridge *bridge, struct group_stage *stage,
+			 struct group_table *table);
 
 #endif

@@ -192,6 +192,15 @@ static void delete_group(struct bridge *bridge, const struct learn_group *group)
 	free(mod);
 }
 
+void learn_forget_orphans(struct bridge *bridge)
+{
+	if (!bridge->learn)
+		return;
+	bridge->learn->has_orphans = false;
+	for (struct learn_group *group = bridge->learn->groups; group; group = group->next)
+		group->delete_now = false;
+}
+
 void learn_delete_orphans(struct bridge *bridge)
 {
 	struct learn_bridge *state = bridge->learn;

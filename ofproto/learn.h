@@ -36,6 +36,8 @@ void learn_changed(struct flow *flow);
 void learn_removed(struct bridge *bridge, struct flow *flow);
 // After a list of changes: delete what actions with delete_learned leave behind.
 void learn_delete_orphans(struct bridge *bridge);
+// Instead, where the changes are taken back.
+void learn_forget_orphans(struct bridge *bridge);
 
 // For timeout.c, once a second: a flow that was learned again starts anew, and groups that nothing
 // refers to are freed.

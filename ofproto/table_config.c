@@ -202,7 +202,8 @@ int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error
 	if (!table_limits_apply(bridge, table_id))
 		return 0;
 	while (size_of(bridge, table_id) >= state->config.limit) {
-		struct flow *flow = state->eviction && state->config.limit
+		// What a bundle takes out stays until packets see the bundle: it makes no room.
+		struct flow *flow = state->eviction && state->config.limit && !bridge->bundle
 					    ? eviction_choose(state->eviction)
 					    : NULL;
 

@@ -87,6 +87,15 @@ void timeout_remove(struct bridge *bridge, struct flow *flow)
 	flow->timer_slot = NO_SLOT;
 }
 
+void timeout_take_over(struct bridge *bridge, const struct flow *flow, const struct flow *old)
+{
+	if (flow->timer_slot == NO_SLOT || old->timer_slot == NO_SLOT)
+		return;
+	bridge->timers[flow->timer_slot].used_ns = bridge->timers[old->timer_slot].used_ns;
+	bridge->timers[flow->timer_slot].used_packets =
+		bridge->timers[old->timer_slot].used_packets;
+}
+
 void timeout_counts_reset(struct bridge *bridge, const struct flow *flow)
 {
 	if (flow->timer_slot != NO_SLOT)

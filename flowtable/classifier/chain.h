@@ -1,9 +1,11 @@
-// Flows with equal mask and values in a chain of falling rank: lookups only ever see its head.
+// Flows with equal mask and values in a chain of falling rank: lookups see its head and nothing
+// else, but for lookups in a view, which look for the first flow that is visible.
 //
-// Each function returns the head afterwards. Control thread.
+// Each function that changes a chain returns the head afterwards. Control thread.
 #ifndef FLOWTABLE_CLASSIFIER_CHAIN_H
 #define FLOWTABLE_CLASSIFIER_CHAIN_H
 
+#include "common/rcu.h"
 #include "flowtable/flow.h"
 
 static inline struct flow *chain_insert(struct flow *head, struct flow *flow)
@@ -12,8 +14,8 @@ static inline struct flow *chain_insert(struct flow *head, struct flow *flow)
 
 	while (*link && (*link)->rank > flow->rank)
 		link = &(*link)->next;
-	flow->next = *link;
-	*link = flow;
+	rcu_publish(&flow->next, *link);
+	rcu_publish(link, flow);
 	return head;
 }
 
@@ -24,7 +26,7 @@ static inline struct flow *chain_remove(struct flow *head, struct flow *flow)
 	while (*link && *link != flow)
 		link = &(*link)->next;
 	if (*link)
-		*link = flow->next;
+		rcu_publish(link, flow->next);
 	return head;
 }
 
@@ -35,10 +37,18 @@ static inline struct flow *chain_replace(struct flow *head, struct flow *old, st
 	while (*link && *link != old)
 		link = &(*link)->next;
 	if (*link) {
-		flow->next = old->next;
-		*link = flow;
+		rcu_publish(&flow->next, old->next);
+		rcu_publish(link, flow);
 	}
 	return head;
+}
+
+// Any thread. NULL: none.
+static inline const struct flow *chain_first_visible(const struct flow *flow, enum flow_view view)
+{
+	while (flow && !flow_is_visible(flow, view))
+		flow = rcu_read(&flow->next);
+	return flow;
 }
 
 #endif

@@ -9,7 +9,7 @@
 // The naive reference (reference.c) has the same interface; every template is tested against it.
 //
 // A template NAME is two files: NAME.c builds and changes (control thread), NAME_lookup.c has
-// the lookup and is compiled once per CPU level. So the row points to no lookup function: hot code
+// the two lookups (alone, and in a view) and is compiled once per CPU level. So the row points to no lookup function: hot code
 // (table_lookup.c) keeps a table of its own, by template id.
 #ifndef FLOWTABLE_CLASSIFIER_CLASSIFIER_H
 #define FLOWTABLE_CLASSIFIER_CLASSIFIER_H
@@ -69,12 +69,20 @@ typedef void classifier_lookup_function(const struct classifier *classifier,
 					const struct key_vector *keys, uint64_t packets,
 					struct classifier_result *result);
 
-// Hot: the lookup function of the classifier's template.
+// The same in a view: of the flows that are visible in it. There are two of equal rank, match and
+// priority where one is to take the other's place; no view shows both.
+typedef void classifier_view_function(const struct classifier *classifier,
+				      const struct key_vector *keys, uint64_t packets,
+				      struct classifier_result *result, enum flow_view view);
+
+// Hot: the functions of the classifier's template.
 classifier_lookup_function classifier_lookup;
+classifier_view_function classifier_lookup_view;
 
 #define CLASSIFIER(id, template)                                                                   \
 	extern const struct classifier_template template;                                          \
-	classifier_lookup_function template##_lookup;
+	classifier_lookup_function template##_lookup;                                              \
+	classifier_view_function template##_view;
 #include "flowtable/classifier/classifier.def"
 #undef CLASSIFIER
 

@@ -173,7 +173,7 @@ static int insert_key(struct classifier_hashed *hashed, struct flow *flow)
 		if (rc < 0)
 			return rc;
 	}
-	flow->next = NULL;
+	rcu_publish(&flow->next, (struct flow *)NULL);
 	while (!array_add(hashed->array, flow_hash(hashed->array, flow), flow)) {
 		int rc = array_grow(hashed);
 

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "common/rcu.h"
+#include "flowtable/classifier/chain.h"
 #include "flowtable/classifier/hash.h"
 #include "flowtable/classifier/lanes.h"
 
@@ -159,20 +160,43 @@ static void step_verify(const struct probe *probe, struct classifier_result *res
 	}
 }
 
+static inline __attribute__((always_inline)) void probe_start(struct probe *probe,
+							      const struct classifier *classifier,
+							      const struct key_vector *keys,
+							      uint64_t packets)
+{
+	probe->hashed = (const struct classifier_hashed *)classifier;
+	probe->array = rcu_read(&probe->hashed->array);
+	probe->keys = keys;
+	probe->unsure = 0;
+	probe->dense = !(packets & (packets + 1));
+	probe->n = probe->dense ? (unsigned int)__builtin_popcountll(packets)
+				: packets_list(packets, probe->list);
+	step_words(probe);
+	step_hash(probe);
+}
+
+// A view needs the flows behind the head of a chain, so each packet goes the long way.
+void classifier_hash_view(const struct classifier *classifier, const struct key_vector *keys,
+			  uint64_t packets, struct classifier_result *result, enum flow_view view)
+{
+	struct probe probe;
+
+	probe_start(&probe, classifier, keys, packets);
+	for (unsigned int j = 0; j < probe.n; j++) {
+		const struct flow *flow = chain_first_visible(search(&probe, j), view);
+
+		if (flow)
+			classifier_improve(result, packet_of(&probe, j), flow, flow->rank);
+	}
+}
+
 void classifier_hash_lookup(const struct classifier *classifier, const struct key_vector *keys,
 			    uint64_t packets, struct classifier_result *result)
 {
 	struct probe probe;
 
-	probe.hashed = (const struct classifier_hashed *)classifier;
-	probe.array = rcu_read(&probe.hashed->array);
-	probe.keys = keys;
-	probe.unsure = 0;
-	probe.dense = !(packets & (packets + 1));
-	probe.n = probe.dense ? (unsigned int)__builtin_popcountll(packets)
-			      : packets_list(packets, probe.list);
-	step_words(&probe);
-	step_hash(&probe);
+	probe_start(&probe, classifier, keys, packets);
 	step_tags(&probe);
 	step_verify(&probe, result);
 }

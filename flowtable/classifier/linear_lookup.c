@@ -91,8 +91,9 @@ static inline void improve_set(struct classifier_result *result, uint64_t packet
 #endif
 }
 
-void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
-			      uint64_t packets, struct classifier_result *result)
+// VIEW_NONE: all flows are visible.
+static inline void lookup(const struct classifier *classifier, const struct key_vector *keys,
+			  uint64_t packets, struct classifier_result *result, enum flow_view view)
 {
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 	struct columns columns;
@@ -113,7 +114,7 @@ void classifier_linear_lookup(const struct classifier *classifier, const struct 
 		if (!found)
 			continue;
 		flow = rcu_read(&entry->flow);
-		if (!flow)
+		if (!flow || (view != VIEW_NONE && !flow_is_visible(flow, view)))
 			continue;
 		open &= ~found;
 		if (dense) {
@@ -123,4 +124,16 @@ void classifier_linear_lookup(const struct classifier *classifier, const struct 
 		for (; found; found &= found - 1)
 			classifier_improve(result, list[__builtin_ctzll(found)], flow, entry->rank);
 	}
+}
+
+void classifier_linear_lookup(const struct classifier *classifier, const struct key_vector *keys,
+			      uint64_t packets, struct classifier_result *result)
+{
+	lookup(classifier, keys, packets, result, VIEW_NONE);
+}
+
+void classifier_linear_view(const struct classifier *classifier, const struct key_vector *keys,
+			    uint64_t packets, struct classifier_result *result, enum flow_view view)
+{
+	lookup(classifier, keys, packets, result, view);
 }

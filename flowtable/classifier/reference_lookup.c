@@ -12,14 +12,20 @@ static bool matches(const struct flow *flow, const struct key_vector *keys, unsi
 	return true;
 }
 
-void classifier_reference_lookup(const struct classifier *classifier, const struct key_vector *keys,
-				 uint64_t packets, struct classifier_result *result)
+// VIEW_NONE: all flows are visible.
+static inline __attribute__((always_inline)) void lookup(const struct classifier *classifier,
+							 const struct key_vector *keys,
+							 uint64_t packets,
+							 struct classifier_result *result,
+							 enum flow_view view)
 {
 	const struct classifier_naive *naive = (const struct classifier_naive *)classifier;
 
 	for (uint32_t f = 0; f < naive->n_entries; f++) {
 		const struct flow *flow = rcu_read(&naive->flows[f]);
 
+		if (flow && view != VIEW_NONE && !flow_is_visible(flow, view))
+			continue;
 		for (uint64_t left = flow ? packets : 0; left; left &= left - 1) {
 			unsigned int i = (unsigned int)__builtin_ctzll(left);
 
@@ -27,4 +33,17 @@ void classifier_reference_lookup(const struct classifier *classifier, const stru
 				classifier_improve(result, i, flow, flow->rank);
 		}
 	}
+}
+
+void classifier_reference_lookup(const struct classifier *classifier, const struct key_vector *keys,
+				 uint64_t packets, struct classifier_result *result)
+{
+	lookup(classifier, keys, packets, result, VIEW_NONE);
+}
+
+void classifier_reference_view(const struct classifier *classifier, const struct key_vector *keys,
+			       uint64_t packets, struct classifier_result *result,
+			       enum flow_view view)
+{
+	lookup(classifier, keys, packets, result, view);
 }

@@ -1,0 +1,3 @@
+#include "datapath/view.h"
+
+uint8_t workers_view = VIEW_NONE;

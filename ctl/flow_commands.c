@@ -13,7 +13,7 @@
 
 static int apply_file(struct bridge *bridge, const char *text, struct error *error)
 {
-	struct flow_list list = { .bridge = bridge };
+	struct flow_list list = { .bridge = bridge, .keeps_early = true };
 	int result = flow_list_read(&list, text, error);
 
 	if (!result)

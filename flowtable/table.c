@@ -87,7 +87,7 @@ static struct table_shape *shape_get(struct table *table, const struct mask *mas
 
 static void shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
-	if (shape->n_flows > 0)
+	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
@@ -182,6 +182,7 @@ int table_insert(struct table *table, struct flow *flow)
 	flow->index.hash =
 		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
+	shape->n_expected -= shape->n_expected > 0;
 	change_begin(table);
 	rc = table_parts_insert(table, flow);
 	if (rc < 0) {
@@ -193,6 +194,19 @@ int table_insert(struct table *table, struct flow *flow)
 	table_index_add(&table->index, &flow->index);
 	table->lines |= flow->mask->lines;
 	return 0;
+}
+
+void table_expect(struct table *table, const struct mask *mask, uint32_t n)
+{
+	struct table_shape *shape = shape_get(table, mask);
+
+	if (!shape)
+		return;
+	shape->n_expected = n;
+	if (n)
+		table_index_expect(&table->index, n);
+	else
+		shape_free_if_empty(table, shape);
 }
 
 void table_remove(struct table *table, struct flow *flow)

@@ -51,6 +51,7 @@ struct table_shape {
 	const struct mask *mask; // of its flows, which hold references
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
+	uint32_t n_expected; // how many are about to be inserted
 	struct table_holder *part; // its own, or NULL while its flows are in bins
 };
 

@@ -158,11 +158,28 @@ void table_destroy(struct table *table)
 	free(table);
 }
 
+// The part in which the change is a single store that a packet sees or not, or NULL: a hash part
+// that has the flow's shape before and after the change.
+static const struct table_holder *changing_part(const struct table_shape *shape, uint32_t n_flows)
+{
+	const struct table_holder *part = shape->part;
+
+	return part && part->classifier->id == CLASSIFIER_HASH && n_flows >= SHAPE_HASH_MIN_FLOWS
+		       ? part
+		       : NULL;
+}
+
 // Before anything that lookups can see. A lookup that too many changes have overtaken holds us
 // back until it is through, which takes it microseconds: see table_lookup().
-static void change_begin(struct table *table)
+//
+// Changes of one hash part that follow each other are one run, and count as one. A packet reads
+// one slot of such a part, once, so it sees the table as it was at that moment, however many of
+// them there are; only between parts could it see a table that never was.
+static void change_begin(struct table *table, const struct table_holder *part)
 {
-	__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
+	if (!part || part != table->changing)
+		__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
+	table->changing = part;
 	while (__atomic_load_n(&table->n_holding, __ATOMIC_SEQ_CST))
 		sched_yield();
 }
@@ -183,7 +200,7 @@ int table_insert(struct table *table, struct flow *flow)
 		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
 	shape->n_expected -= shape->n_expected > 0;
-	change_begin(table);
+	change_begin(table, changing_part(shape, shape->n_flows));
 	rc = table_parts_insert(table, flow);
 	if (rc < 0) {
 		list_remove(table, flow);
@@ -213,7 +230,7 @@ void table_remove(struct table *table, struct flow *flow)
 {
 	struct table_shape *shape = flow->shape;
 
-	change_begin(table);
+	change_begin(table, changing_part(shape, shape->n_flows - 1));
 	table_index_remove(&table->index, &flow->index);
 	list_remove(table, flow);
 	table_parts_remove(table, flow);
@@ -226,7 +243,7 @@ void table_replace(struct table *table, struct flow *old, struct flow *flow)
 {
 	struct table_shape *shape = old->shape;
 
-	change_begin(table);
+	change_begin(table, changing_part(shape, shape->n_flows));
 	flow->rank = old->rank;
 	flow->shape = shape;
 	flow->next = NULL;

@@ -24,10 +24,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-command -v dpdk-testpmd >/dev/null || {
-	echo "dpdk-testpmd is missing: apt-get install dpdk-dev" >&2
-	exit 1
-}
 # The kernel knows the TSC's rate; /proc/cpuinfo's is good enough for cycles per packet.
 mhz=$(awk '/^cpu MHz/ { print $4; exit }' /proc/cpuinfo)
 
@@ -84,6 +80,10 @@ median() {
 }
 
 run() { # NAME FLOWS (rules on standard input)
+	command -v dpdk-testpmd >/dev/null || {
+		echo "dpdk-testpmd is missing: apt-get install dpdk-dev" >&2
+		return 1
+	}
 	local pcap f s i floors=() speeds=() ratios=()
 	pcap=$(trace "$2")
 	cat >"$dir/rules"
@@ -138,7 +138,48 @@ workload_pipeline() { # four tables: register, MAC, rewrite, output
 	} | run "4 tables, rewrite, dec_ttl" 1000
 }
 
-all=(port l4 acl pipeline)
+worker_ticks() { # time that the worker had its core
+	awk '$2 == "(worker-0)" { print $14 + $15 }' "/proc/$switch/task/"*/stat
+}
+
+# Packets for each second that the worker had its core: the same beside other work on the machine.
+measure_work() {
+	local before ticks
+	before=$(transmitted) ticks=$(worker_ticks)
+	sleep "$each"
+	echo $((($(transmitted) - before) * $(getconf CLK_TCK) / ($(worker_ticks) - ticks)))
+}
+
+# What changes of flows that no packet hits take from the traffic beside them.
+workload_flowmods() {
+	local pcap i quiet busy changes ratios=() rates=()
+	pcap=$(trace 1000)
+	python3 "$here/bench/make_flows.py" 10000 >"$dir/rules"
+	echo "priority=1,in_port=1,actions=output:2" >>"$dir/rules"
+	start_switch "$pcap" "$dir/rules" || { tail -3 "$dir/log" && return 1; }
+	for ((i = 0; i < rounds; i++)); do
+		quiet=$(measure_work)
+		python3 "$here/bench/change_flows.py" "$dir/vswitchd.sock" "br$$" 50000 \
+			$((each + 1)) >"$dir/changes" &
+		changes=$!
+		sleep 0.5
+		busy=$(measure_work)
+		wait "$changes" || return 1
+		rates+=("$(cat "$dir/changes")")
+		ratios+=("$(awk -v q="$quiet" -v b="$busy" 'BEGIN { printf "%.3f", b / q }')")
+	done
+	stop_switch
+	awk -v q="$quiet" -v n="$(printf '%s\n' "${rates[@]}" | median)" \
+		-v r="$(printf '%s\n' "${ratios[@]}" | median)" 'BEGIN {
+		printf "%-28s alone %6.2f Mpps  with %d changes/s  throughput %5.1f %%\n",
+			"changes beside traffic", q / 1e6, n, r * 100 }'
+}
+
+workload_flows() { # loading, printing and deleting
+	"$here/bench/flows.sh"
+}
+
+all=(port l4 acl pipeline flowmods flows)
 for name in "${@:-${all[@]}}"; do
 	declare -F "workload_$name" >/dev/null || {
 		echo "no workload '$name'; there are: ${all[*]}" >&2

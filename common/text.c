@@ -156,6 +156,16 @@ int parse_u64_n(const char *string, size_t length, uint64_t *value)
 	}
 	if (!length)
 		return -EINVAL;
+	// Most numbers are decimal and cannot overflow.
+	if (base == 10 && length < 20) {
+		for (size_t i = 0; i < length; i++) {
+			if (string[i] < '0' || string[i] > '9')
+				return -EINVAL;
+			result = result * 10 + (unsigned int)(string[i] - '0');
+		}
+		*value = result;
+		return 0;
+	}
 	for (size_t i = 0; i < length; i++)
 		if ((unsigned int)digit_value(string[i]) >= base)
 			return -EINVAL;
@@ -202,14 +212,33 @@ int parse_mac(const char *string, uint8_t mac[6])
 	return 0;
 }
 
+// Four numbers up to 255 without leading zeros, as inet_pton() wants them.
+int parse_ipv4_n(const char *string, size_t length, uint32_t *big_endian)
+{
+	const char *end = string + length;
+	uint8_t bytes[4];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		const char *start = string;
+		unsigned int number = 0;
+
+		while (string < end && string < start + 3 && *string >= '0' && *string <= '9')
+			number = number * 10 + (unsigned int)(*string++ - '0');
+		if (string == start || number > 255 || (*start == '0' && string > start + 1))
+			return -EINVAL;
+		bytes[i] = (uint8_t)number;
+		if (i < 3 && (string == end || *string++ != '.'))
+			return -EINVAL;
+	}
+	if (string != end)
+		return -EINVAL;
+	memcpy(big_endian, bytes, sizeof(bytes));
+	return 0;
+}
+
 int parse_ipv4(const char *string, uint32_t *big_endian)
 {
-	struct in_addr address;
-
-	if (inet_pton(AF_INET, string, &address) != 1)
-		return -EINVAL;
-	*big_endian = address.s_addr;
-	return 0;
+	return parse_ipv4_n(string, strlen(string), big_endian);
 }
 
 int parse_ipv6(const char *string, uint8_t address[16])
@@ -239,13 +268,19 @@ void text_add_mac(struct text *text, const uint8_t mac[6])
 void text_add_ipv4(struct text *text, uint32_t big_endian)
 {
 	uint8_t bytes[4];
+	char string[16];
+	size_t n = 0;
 
 	memcpy(bytes, &big_endian, sizeof(bytes));
 	for (unsigned int i = 0; i < 4; i++) {
-		if (i)
-			text_add_char(text, '.');
-		text_add_u64(text, bytes[i]);
+		if (bytes[i] >= 100)
+			string[n++] = (char)('0' + bytes[i] / 100);
+		if (bytes[i] >= 10)
+			string[n++] = (char)('0' + bytes[i] / 10 % 10);
+		string[n++] = (char)('0' + bytes[i] % 10);
+		string[n++] = '.';
 	}
+	text_add_bytes(text, string, n - 1);
 }
 
 void text_add_ipv6(struct text *text, const uint8_t address[16])

@@ -33,11 +33,18 @@ void text_chomp(struct text *text, const char *suffix);
 // The text as a heap string that the caller frees; the buffer is empty afterwards.
 char *text_steal(struct text *text);
 
+// As isspace() says in the C locale, without a call.
+static inline bool text_is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 // Decimal, or hexadecimal with 0x. The length variants read exactly `length` bytes.
 int parse_u64(const char *string, uint64_t *value);
 int parse_u64_n(const char *string, size_t length, uint64_t *value);
 int parse_mac(const char *string, uint8_t mac[6]);
 int parse_ipv4(const char *string, uint32_t *big_endian);
+int parse_ipv4_n(const char *string, size_t length, uint32_t *big_endian);
 int parse_ipv6(const char *string, uint8_t address[16]);
 
 void text_add_mac(struct text *text, const uint8_t mac[6]);

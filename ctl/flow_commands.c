@@ -11,7 +11,7 @@
 
 static int apply_file(struct bridge *bridge, const char *text, bool bundle, struct error *error)
 {
-	struct flow_list list = { .bridge = bridge };
+	struct flow_list list = { .bridge = bridge, .keeps_early = !bundle };
 	int result = flow_list_read(&list, text, error);
 
 	if (!result)

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "ctl/flow_writer.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
 #include "ofproto/table_config.h"
@@ -54,8 +55,6 @@ static struct {
 	size_t n_waiting;
 	size_t waiting_size;
 	uint64_t clock_offset_ns; // from monotonic to real time, in this request
-	struct text match; // scratch
-	struct text actions;
 } keep;
 
 // The index of the bridge's name, or -ENOMEM.
@@ -125,28 +124,19 @@ static void touched_clear(struct touched_flows *touched)
 	memset(touched, 0, sizeof(*touched));
 }
 
-// The match as the store writes it: canonical, ports by number.
-static const char *format_match(const struct flow *flow)
-{
-	struct match match;
-
-	match_unpack(flow->mask, flow->values, &match);
-	text_clear(&keep.match);
-	match_format(&match, NULL, &keep.match);
-	return keep.match.data ? keep.match.data : "";
-}
-
-static const char *format_actions(const struct flow *flow)
-{
-	text_clear(&keep.actions);
-	program_format(flow->program, NULL, &keep.actions);
-	return keep.actions.data ? keep.actions.data : "";
-}
-
 static void note_failure(int result)
 {
 	if (result && !keep.failure)
 		keep.failure = result;
+}
+
+// Outside of a request what is written is a transaction of its own.
+static void write_now(void)
+{
+	if (!keep.failure)
+		note_failure(flow_writer_finish(&keep.error));
+	if (keep.failure)
+		flow_writer_cancel();
 }
 
 static uint64_t clock_offset(void)
@@ -154,40 +144,56 @@ static uint64_t clock_offset(void)
 	return clock_realtime_ns() - clock_monotonic_ns();
 }
 
+// Write the flow under its number; a new one gets one.
 static int write_flow(const char *bridge, struct flow *flow)
 {
 	const uint64_t offset = keep.in_request ? keep.clock_offset_ns : clock_offset();
-	const struct store_flow kept = {
-		.table_id = flow->table_id,
-		.priority = flow->priority,
-		.match = format_match(flow),
-		.actions = format_actions(flow),
-		.cookie = flow->cookie,
-		.idle_timeout = flow->idle_timeout,
-		.hard_timeout = flow->hard_timeout,
-		.importance = flow->importance,
-		.flags = flow->flags,
-		.created_ns = flow->created_ns + offset,
-		.modified_ns = flow->modified_ns + offset,
-	};
+	int result = 0;
 
-	if (keep.match.failed || keep.actions.failed)
-		return -ENOMEM;
-	if (flow->kept_id)
-		return store_put_flow(keep.store, flow->kept_id, &kept, &keep.error);
-	return store_add_flow(keep.store, bridge, &kept, &flow->kept_id, &keep.error);
+	if (!flow->kept_id)
+		result = store_new_flow_id(keep.store, bridge, &flow->kept_id, &keep.error);
+	return result ? result : flow_writer_put(flow, flow->kept_id, offset);
 }
 
-static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
+// The flow is in its table.
+static void put_flow(struct bridge *bridge, struct flow *flow, bool is_written)
 {
-	(void)context;
-	if (keep.paused || learn_made(flow))
-		return;
 	// A full disk may have ended the transaction: nothing more may be written in its name.
-	if (!keep.failure)
+	if (!keep.failure && !is_written)
 		note_failure(write_flow(bridge_name(bridge), flow));
 	if (keep.in_request)
 		note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
+	else
+		write_now();
+}
+
+static void flow_added(void *context, struct bridge *bridge, struct flow *flow,
+		       const struct flow *replaced)
+{
+	const uint64_t early = flow->kept_id;
+
+	(void)context;
+	if (replaced)
+		flow->kept_id = replaced->kept_id;
+	if (keep.paused || learn_made(flow))
+		return;
+	// It keeps the number and with it the place of the other one.
+	if (early && replaced && !keep.failure)
+		note_failure(flow_writer_delete(early));
+	put_flow(bridge, flow, early && !replaced);
+}
+
+static void flow_modified(void *context, struct bridge *bridge, struct flow *flow)
+{
+	(void)context;
+	if (!keep.paused && !learn_made(flow))
+		put_flow(bridge, flow, false);
+}
+
+void flow_keep_early(struct bridge *bridge, struct flow *flow)
+{
+	if (keep.store && keep.in_request && !keep.paused && !keep.failure)
+		note_failure(write_flow(bridge_name(bridge), flow));
 }
 
 static void add_waiting(const struct flow *flow, bool gone)
@@ -225,7 +231,7 @@ static void remove_flow(void *context, struct bridge *bridge, const struct flow 
 	}
 	note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
 	if (!keep.failure && flow->kept_id)
-		note_failure(store_delete_flow(keep.store, flow->kept_id, &keep.error));
+		note_failure(flow_writer_delete(flow->kept_id));
 }
 
 static void shorten_flow(void *context, struct bridge *bridge, const struct flow *flow)
@@ -246,13 +252,14 @@ static void forget_waiting(void)
 void flow_keep_start(struct store *store)
 {
 	static const struct flow_observer observer = {
-		.added = put_flow,
-		.modified = put_flow,
+		.added = flow_added,
+		.modified = flow_modified,
 		.shortened = shorten_flow,
 		.removed = remove_flow,
 	};
 
 	keep.store = store;
+	flow_writer_start(store);
 	flow_mod_set_observer(&observer);
 }
 
@@ -263,8 +270,7 @@ void flow_keep_stop(void)
 		flow_keep_flush();
 	touched_clear(&keep.touched);
 	forget_waiting();
-	text_free(&keep.match);
-	text_free(&keep.actions);
+	flow_writer_stop();
 	keep.store = NULL;
 }
 
@@ -308,11 +314,17 @@ int flow_keep_begin(struct error *error)
 
 int flow_keep_check(struct error *error)
 {
+	note_failure(flow_writer_finish(&keep.error));
 	if (!keep.failure)
 		return 0;
 	if (!keep.error.code)
 		return error_set(error, ENOMEM, "out of memory");
 	return error_set(error, keep.error.code, "%s", keep.error.message);
+}
+
+void flow_keep_cancel(void)
+{
+	flow_writer_cancel();
 }
 
 void flow_keep_commit(void)

@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/flow_keep.h"
 #include "ofproto/bundle.h"
 
 #include <ctype.h>
@@ -99,9 +100,15 @@ int flow_list_add(struct flow_list *list, const char *string, enum flow_mod_comm
 	if (!text.has_table && command == FLOW_DELETE)
 		text.table_id = 255;
 	result = change_make(&list->changes[list->n], command, &text, error);
-	if (!result)
-		list->lines[list->n++] = line;
-	return result;
+	if (result)
+		return result;
+	// Flows are kept in the order in which they are added, so what comes behind a change of
+	// another kind has to wait until that is made.
+	list->keeps_early = list->keeps_early && command == FLOW_ADD;
+	if (list->keeps_early)
+		flow_keep_early(list->bridge, list->changes[list->n].flow);
+	list->lines[list->n++] = line;
+	return 0;
 }
 
 int flow_list_add_line(struct flow_list *list, const char *text, int line, struct error *error)

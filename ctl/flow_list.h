@@ -11,6 +11,7 @@ struct flow_list {
 	int *lines; // of each change, in the user's text
 	unsigned int n;
 	unsigned int size;
+	bool keeps_early; // flows to add are written while the list is read: it must be applied
 };
 
 // Parse one change and append it; `line` is for messages, 0 for none.

@@ -240,6 +240,9 @@ static void answer_line(struct connection *connection, size_t length)
 	char *reply = answer_request(connection, length);
 	const size_t used = length + 1 + connection->n_attached;
 
+	// The loop's clock stands still while a request is carried out: after a long one the time to
+	// send the reply would be over at once.
+	event_base_update_cache_time(connection->server->base);
 	connection->scanned = 0;
 	connection->n_attached = 0;
 	memmove(input->data, input->data + used, input->length - used);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,7 @@ struct store_bridge {
 };
 
 struct store {
+	pthread_mutex_t lock; // recursive
 	sqlite3 *db;
 	char *path;
 	bool in_transaction;
@@ -87,6 +89,22 @@ struct store {
 	sqlite3_stmt *statements[N_STATEMENTS];
 	sqlite3_stmt *inserts[N_SCHEMA_TABLES]; // prepared when first used
 };
+
+static struct store *store_lock(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	return store;
+}
+
+static void store_unlock(struct store **store)
+{
+	pthread_mutex_unlock(&(*store)->lock);
+}
+
+// Until the end of the block: the database connection is for one thread at a time.
+#define LOCKED(store)                                                                              \
+	struct store *locked_store __attribute__((cleanup(store_unlock), unused)) =                \
+		store_lock(store)
 
 // A sentence for whatever SQLite says.
 static int store_fail(struct store *store, const char *what, struct error *error)
@@ -362,6 +380,16 @@ static int set_up(struct store *store, struct error *error)
 	return result;
 }
 
+static void init_lock(struct store *store)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&store->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
 int store_open(const char *path, struct store **store_out, struct error *error)
 {
 	struct store *store;
@@ -374,6 +402,7 @@ int store_open(const char *path, struct store **store_out, struct error *error)
 		free(store);
 		return error_set(error, ENOMEM, "out of memory");
 	}
+	init_lock(store);
 	if (sqlite3_open_v2(path, &store->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
 				    SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX,
@@ -412,12 +441,14 @@ void store_close(struct store *store)
 	for (int i = 0; i < N_SCHEMA_TABLES; i++)
 		sqlite3_finalize(store->inserts[i]);
 	sqlite3_close(store->db);
+	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
 }
 
 int store_begin(struct store *store, struct error *error)
 {
+	LOCKED(store);
 	int result = execute(store, "BEGIN IMMEDIATE", "write", error);
 
 	store->in_transaction = !result;
@@ -426,6 +457,7 @@ int store_begin(struct store *store, struct error *error)
 
 int store_commit(struct store *store, struct error *error)
 {
+	LOCKED(store);
 	int result = execute(store, "COMMIT", "write", error);
 
 	if (!result)
@@ -435,6 +467,7 @@ int store_commit(struct store *store, struct error *error)
 
 void store_rollback(struct store *store)
 {
+	LOCKED(store);
 	// A full disk may have ended the transaction already.
 	if (store->in_transaction && !sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
@@ -511,6 +544,7 @@ static int load_table(struct store *store, const struct schema_table *table, str
 
 int store_load(struct store *store, struct config **config_out, struct error *error)
 {
+	LOCKED(store);
 	struct config *config = config_create_empty();
 	int result = 0;
 
@@ -598,6 +632,7 @@ static int write_row(struct store *store, const struct schema_table *table, cons
 int store_write(struct store *store, const struct config *old, const struct config *config,
 		struct error *error)
 {
+	LOCKED(store);
 	const char *uuid;
 	json_t *row;
 	int result = 0;
@@ -706,6 +741,7 @@ static struct store_bridge *get_bridge(struct store *store, const char *name, st
 int store_put_flow(struct store *store, uint64_t id, const struct store_flow *flow,
 		   struct error *error)
 {
+	LOCKED(store);
 	sqlite3_stmt *statement = store->statements[PUT_FLOW];
 
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)id);
@@ -723,18 +759,16 @@ int store_put_flow(struct store *store, uint64_t id, const struct store_flow *fl
 	return run(store, PUT_FLOW, error);
 }
 
-int store_add_flow(struct store *store, const char *bridge_name, const struct store_flow *flow,
-		   uint64_t *id, struct error *error)
+int store_new_flow_id(struct store *store, const char *bridge_name, uint64_t *id,
+		      struct error *error)
 {
+	LOCKED(store);
 	struct store_bridge *bridge = get_bridge(store, bridge_name, error);
-	int result;
 
 	if (!bridge)
 		return -EIO;
-	result = store_put_flow(store, bridge->last + 1, flow, error);
-	if (!result)
-		*id = ++bridge->last;
-	return result;
+	*id = ++bridge->last;
+	return 0;
 }
 
 int store_set_timeouts(struct store *store, uint64_t id, unsigned int idle_timeout,
@@ -750,12 +784,14 @@ int store_set_timeouts(struct store *store, uint64_t id, unsigned int idle_timeo
 
 int store_delete_flow(struct store *store, uint64_t id, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_bind_int64(store->statements[DELETE_FLOW], 1, (sqlite3_int64)id);
 	return run(store, DELETE_FLOW, error);
 }
 
 int store_delete_flows(struct store *store, const char *bridge, struct error *error)
 {
+	LOCKED(store);
 	uint64_t number;
 	int result = find_bridge(store, bridge, &number, error);
 
@@ -801,6 +837,7 @@ int store_each_flow(struct store *store, const char *bridge,
 		    int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		    void *context, struct error *error)
 {
+	LOCKED(store);
 	uint64_t number;
 	int result = find_bridge(store, bridge, &number, error);
 
@@ -814,6 +851,7 @@ int store_get_flow(struct store *store, uint64_t id,
 		   int (*visit)(void *context, const struct store_flow *flow, struct error *error),
 		   void *context, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_bind_int64(store->statements[GET_FLOW], 1, (sqlite3_int64)id);
 	return visit_rows(store, store->statements[GET_FLOW], visit, context, error);
 }
@@ -821,6 +859,7 @@ int store_get_flow(struct store *store, uint64_t id,
 int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,
 		    struct error *error)
 {
+	LOCKED(store);
 	sqlite3_stmt *statement = store->statements[PUT_GROUP];
 
 	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
@@ -832,6 +871,7 @@ int store_put_group(struct store *store, const char *bridge, uint32_t group_id, 
 int store_delete_group(struct store *store, const char *bridge, uint32_t group_id,
 		       struct error *error)
 {
+	LOCKED(store);
 	sqlite3_bind_text(store->statements[DELETE_GROUP], 1, bridge, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(store->statements[DELETE_GROUP], 2, group_id);
 	return run(store, DELETE_GROUP, error);
@@ -839,6 +879,7 @@ int store_delete_group(struct store *store, const char *bridge, uint32_t group_i
 
 int store_delete_groups(struct store *store, const char *bridge, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_bind_text(store->statements[DELETE_GROUPS], 1, bridge, -1, SQLITE_STATIC);
 	return run(store, DELETE_GROUPS, error);
 }
@@ -861,6 +902,7 @@ static int visit_groups(struct store *store, sqlite3_stmt *statement, store_grou
 int store_each_group(struct store *store, const char *bridge, store_group_visitor visit,
 		     void *context, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_stmt *statement = store->statements[EACH_GROUP];
 
 	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
@@ -870,6 +912,7 @@ int store_each_group(struct store *store, const char *bridge, store_group_visito
 int store_get_group(struct store *store, const char *bridge, uint32_t group_id,
 		    store_group_visitor visit, void *context, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_stmt *statement = store->statements[GET_GROUP];
 
 	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);

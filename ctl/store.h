@@ -2,7 +2,8 @@
 //
 // Every column of a row is kept as JSON text. A request is one transaction, and it is on the disk
 // when store_commit() returns (WAL, synchronous=FULL). The file belongs to one process at a time.
-// A file that is damaged, foreign or of a newer version is refused, whole. Main thread.
+// A file that is damaged, foreign or of a newer version is refused, whole. Main thread; a second
+// thread may put and delete flows while the main thread keeps a transaction open.
 #ifndef CTL_STORE_H
 #define CTL_STORE_H
 
@@ -41,10 +42,10 @@ void store_rollback(struct store *store);
 int store_write(struct store *store, const struct config *old, const struct config *config,
 		struct error *error);
 
-// A flow has a number by which it is replaced and deleted. Later flows have higher numbers, and
-// they come back in this order: of several that match with equal priority the first wins.
-int store_add_flow(struct store *store, const char *bridge, const struct store_flow *flow,
-		   uint64_t *id, struct error *error);
+// A flow has a number by which it is written, replaced and deleted. Later flows have higher numbers,
+// and they come back in this order: of several that match with equal priority the first wins.
+// The number for a new flow of the bridge; given out once in a transaction.
+int store_new_flow_id(struct store *store, const char *bridge, uint64_t *id, struct error *error);
 int store_put_flow(struct store *store, uint64_t id, const struct store_flow *flow,
 		   struct error *error);
 // The flow may be gone.

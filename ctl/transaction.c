@@ -285,6 +285,7 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 			control->apply->finish(control->apply->context, transaction->config);
 		return 0;
 	}
+	flow_keep_cancel();
 	store_rollback(control->store);
 	if (new_config)
 		control->apply->restore(control->apply->context, old);

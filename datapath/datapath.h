@@ -44,6 +44,10 @@ int workers_distribute(void);
 // (rcu_synchronize(), named for what it is for.)
 void workers_synchronize(void);
 
+// A thread that helps the control thread: let it run on all cores, but only when nobody else wants
+// to; or on the control thread's cores like any other.
+void thread_yield_to_workers(pthread_t thread, bool yield);
+
 // What workers reported since the last call.
 void workers_drain_events(void (*handle)(void *context, const struct worker_event *event),
 			  void *context);

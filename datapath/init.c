@@ -105,7 +105,7 @@ static int start_eal(const struct datapath_options *options, unsigned int mib, s
 		return error_set(error, rte_errno ? rte_errno : EINVAL,
 				 "DPDK cannot start: %s (try --hugepages no, or look at the log)",
 				 rte_strerror(rte_errno));
-	// EAL pinned this thread: give the scheduler its freedom back.
+	// EAL pinned this thread: give the scheduler its freedom back (but see workers_start()).
 	sched_setaffinity(0, sizeof(allowed), &allowed);
 	return 0;
 }

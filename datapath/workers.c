@@ -23,6 +23,8 @@ static int learn_fd = -1;
 // What a closed port had counted, so that totals stay whole.
 static struct worker_totals gone;
 
+static cpu_set_t all_cores; // that the process may use; empty before workers start
+
 // All workers, the main thread's last; NULL past the end.
 static struct worker *worker_at(unsigned int i)
 {
@@ -42,6 +44,19 @@ struct forwarding_port *workers_packet_out_port(void)
 	static struct forwarding_port port = { .vport = &vport, .admin_up = true, .vlan_tag = -1 };
 
 	return &port;
+}
+
+void thread_yield_to_workers(pthread_t thread, bool yield)
+{
+	const struct sched_param parameters = { 0 };
+	cpu_set_t cores = all_cores;
+
+	// Failing at any of this makes nothing worse than it was.
+	if (!yield)
+		sched_getaffinity(0, sizeof(cores), &cores);
+	if (CPU_COUNT(&cores))
+		pthread_setaffinity_np(thread, sizeof(cores), &cores);
+	pthread_setschedparam(thread, yield ? SCHED_IDLE : SCHED_OTHER, &parameters);
 }
 
 void workers_set_idle_sleep(int64_t ns)
@@ -81,6 +96,23 @@ static int start_thread(struct worker *worker, struct error *error)
 	return 0;
 }
 
+// What the control thread does, and threads that it starts later, must not take time from a worker:
+// a worker that polls would wait for milliseconds until the scheduler gives its core back. Where
+// workers have all cores that we may use, that cannot be helped.
+static void leave_cores(const unsigned int *cores, unsigned int n)
+{
+	cpu_set_t allowed;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	all_cores = allowed;
+	for (unsigned int i = 0; i < n; i++)
+		if (cores[i] < CPU_SETSIZE)
+			CPU_CLR(cores[i], &allowed);
+	if (CPU_COUNT(&allowed))
+		sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
 int workers_start(const unsigned int *cores, unsigned int n, struct error *error)
 {
 	if (n == 0 || n > WORKERS_MAX)
@@ -111,6 +143,7 @@ int workers_start(const unsigned int *cores, unsigned int n, struct error *error
 		}
 		workers[n_workers++] = worker;
 	}
+	leave_cores(cores, n);
 	return 0;
 }
 

@@ -4,13 +4,22 @@
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/parser.h"
+#include "flowtable/program_share.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
+// What a token's name means.
+struct word {
+	const struct setting *setting;
+	const struct match_keyword *keyword;
+	struct field_names fields;
+};
+
 // One piece of a flow's text: "nw_dst=10.0.0.1" or "tcp".
 struct token {
+	const struct word *word;
+	struct word own; // unless the word is remembered
 	struct span name;
 	struct span value;
 	bool has_value;
@@ -24,7 +33,7 @@ struct flow_parser {
 	struct parser parser;
 	enum flow_text_usage usage;
 	struct flow_text *flow;
-	struct token tokens[MAX_TOKENS];
+	struct token tokens[MAX_TOKENS + 1]; // one to find that there are too many
 	unsigned int n_tokens;
 	struct span actions;
 	bool has_actions;
@@ -203,6 +212,67 @@ static const struct match_keyword *keyword_find(struct span name)
 	return NULL;
 }
 
+// Words that were met before, by a hash of the name as it was spelled: a file says the same few
+// words in every line. They are never forgotten, so that tokens may point to them; with so many
+// slots there is room for all that are in use.
+#define WORD_SLOTS 1024
+#define WORD_PROBES 4
+#define WORD_MAX_LENGTH 31
+
+struct known_word {
+	struct word word;
+	uint8_t length; // 0: empty
+	char name[WORD_MAX_LENGTH];
+};
+
+static struct known_word known_words[WORD_SLOTS];
+
+static unsigned int word_hash(struct span name)
+{
+	uint32_t hash = (uint32_t)name.length;
+
+	for (size_t i = 0; i < name.length; i++)
+		hash = (hash ^ (uint8_t)name.at[i]) * 0x01000193u;
+	return hash ^ hash >> 15;
+}
+
+static void word_resolve(struct span name, struct word *word)
+{
+	word->setting = setting_find(name);
+	word->keyword = keyword_find(name);
+	field_names_find(name, &word->fields);
+}
+
+static void token_resolve(struct token *token)
+{
+	const struct span name = token->name;
+	struct known_word *known = NULL;
+	unsigned int hash;
+
+	if (name.length && name.length <= WORD_MAX_LENGTH) {
+		hash = word_hash(name);
+		for (unsigned int i = 0; i < WORD_PROBES; i++) {
+			known = &known_words[(hash + i) % WORD_SLOTS];
+			if (!known->length)
+				break;
+			if (known->length == name.length &&
+			    !memcmp(known->name, name.at, name.length)) {
+				token->word = &known->word;
+				return;
+			}
+		}
+	}
+	word_resolve(name, &token->own);
+	token->word = &token->own;
+	// What is no word may be anything.
+	if (!known || known->length ||
+	    (!token->own.setting && !token->own.keyword && !token->own.fields.n))
+		return;
+	known->word = token->own;
+	known->length = (uint8_t)name.length;
+	memcpy(known->name, name.at, name.length);
+}
+
 static int apply_setting(struct flow_parser *parser, struct token *token,
 			 const struct setting *setting)
 {
@@ -300,14 +370,10 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 {
 	struct field_value value;
 	struct field_value mask;
-	bool satisfied;
-	const struct field *field =
-		parse_field_name(&parser->parser, token->name, &parser->flow->match, &satisfied);
+	const struct field *field = field_names_choose(&token->word->fields, &parser->flow->match);
 	int error;
 
 	if (!field)
-		return -EINVAL;
-	if (!satisfied)
 		return 0;
 	token->done = true;
 	if (!token->has_value)
@@ -356,15 +422,14 @@ static int apply_simple_tokens(struct flow_parser *parser)
 {
 	for (unsigned int i = 0; i < parser->n_tokens; i++) {
 		struct token *token = &parser->tokens[i];
-		const struct setting *setting = setting_find(token->name);
-		const struct match_keyword *keyword = keyword_find(token->name);
 		int error = 0;
 
-		if (setting)
-			error = apply_setting(parser, token, setting);
-		else if (keyword)
-			error = apply_keyword(parser, token, keyword);
-		else if (!field_find_all(token->name.at, token->name.length, NULL, 0))
+		token_resolve(token);
+		if (token->word->setting)
+			error = apply_setting(parser, token, token->word->setting);
+		else if (token->word->keyword)
+			error = apply_keyword(parser, token, token->word->keyword);
+		else if (!token->word->fields.n)
 			error = error_unknown_word(parser, token->name);
 		if (error)
 			return error;
@@ -401,7 +466,7 @@ static int apply_fields(struct flow_parser *parser)
 
 static bool is_separator(char c)
 {
-	return c == ',' || isspace((unsigned char)c);
+	return c == ',' || text_is_space(c);
 }
 
 // Cut the text into tokens; everything behind "actions=" is one piece.
@@ -411,39 +476,86 @@ static int split_tokens(struct flow_parser *parser, const char *string)
 	const char *at = string;
 
 	while (true) {
-		struct token token = { 0 };
-		const char *stop;
+		struct token *token = &parser->tokens[parser->n_tokens];
+		const char *name;
 
 		while (at < end && is_separator(*at))
 			at++;
 		if (at == end)
 			return 0;
-		token.name.at = at;
-		while (at < end && !is_separator(*at) && *at != '=')
+		name = at;
+		while (at < end && *at != '=' && !is_separator(*at))
 			at++;
-		token.name.length = (size_t)(at - token.name.at);
-		if (at < end && *at == '=') {
-			token.has_value = true;
-			token.value.at = ++at;
-			if (span_is(token.name, "actions") || span_is(token.name, "action")) {
+		token->name = (struct span){ name, (size_t)(at - name) };
+		token->value = (struct span){ at, 0 };
+		token->has_value = at < end && *at == '=';
+		token->done = false;
+		if (token->has_value) {
+			token->value.at = ++at;
+			if (span_is(token->name, "actions") || span_is(token->name, "action")) {
 				parser->actions = (struct span){ at, (size_t)(end - at) };
 				parser->has_actions = true;
 				return 0;
 			}
-			stop = parse_value_end(&parser->parser, at, end);
-			if (!stop)
+			at = parse_value_end(&parser->parser, at, end);
+			if (!at)
 				return -EINVAL;
-			token.value.length = (size_t)(stop - at);
-			at = stop;
+			token->value.length = (size_t)(at - token->value.at);
 		}
-		if (!token.name.length)
-			return parser_error(&parser->parser, token.name.at,
-					    "a name is missing before '='");
+		if (!token->name.length)
+			return parser_error(&parser->parser, name, "a name is missing before '='");
 		if (parser->n_tokens == MAX_TOKENS)
-			return parser_error(&parser->parser, token.name.at,
+			return parser_error(&parser->parser, name,
 					    "a flow cannot have more than %d parts", MAX_TOKENS);
-		parser->tokens[parser->n_tokens++] = token;
+		parser->n_tokens++;
 	}
+}
+
+// "drop", or "output:N" with plain numbers of ports: means the same in every flow of every bridge.
+static bool is_context_free(struct span actions)
+{
+	static const char output[] = "output:";
+	struct span item;
+	uint64_t port;
+	bool more;
+
+	if (actions.length == 4 && !memcmp(actions.at, "drop", 4))
+		return true;
+	do {
+		more = span_split(actions, ',', &item, &actions);
+		if (item.length < sizeof(output) ||
+		    memcmp(item.at, output, sizeof(output) - 1) != 0 ||
+		    parse_u64_n(item.at + sizeof(output) - 1, item.length - sizeof(output) + 1,
+				&port) ||
+		    port >= 0xff00)
+			return false;
+	} while (more);
+	return true;
+}
+
+// The program of the flow before often serves again.
+static int parse_program(struct flow_parser *parser, int table_id)
+{
+	static struct program *recent; // one user
+	static char recent_text[64];
+	static size_t recent_length;
+	const struct span actions = parser->actions;
+	struct flow_text *flow = parser->flow;
+	int error;
+
+	if (recent && actions.length == recent_length &&
+	    !memcmp(actions.at, recent_text, recent_length)) {
+		flow->program = program_ref(recent);
+		return 0;
+	}
+	error = program_parse_for(&parser->parser, actions, &flow->match, table_id, &flow->program);
+	if (!error && actions.length <= sizeof(recent_text) && is_context_free(actions)) {
+		program_free(recent);
+		recent = program_ref(flow->program);
+		memcpy(recent_text, actions.at, actions.length);
+		recent_length = actions.length;
+	}
+	return error;
 }
 
 static int parse_actions(struct flow_parser *parser, const char *end)
@@ -461,8 +573,7 @@ static int parse_actions(struct flow_parser *parser, const char *end)
 	}
 	if (!wanted)
 		return parser_error(&parser->parser, parser->actions.at, "no actions belong here");
-	return program_parse_for(&parser->parser, parser->actions, &flow->match, table_id,
-				 &flow->program);
+	return parse_program(parser, table_id);
 }
 
 static void flow_text_init(struct flow_text *flow, enum flow_text_usage usage)

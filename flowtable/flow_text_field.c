@@ -331,6 +331,41 @@ static int check_whole(struct parser *parser, const struct field *field, struct 
 	return 0;
 }
 
+// The usual values: a plain number, an IPv4 address. False: what it is, and what may be wrong with
+// it, is for the others to find out.
+static bool parse_plain_value(const struct field *field, struct span span,
+			      struct field_value *value, struct field_value *mask)
+{
+	uint32_t ipv4;
+	uint64_t number;
+
+	if (!span.length || span.at[0] < '0' || span.at[0] > '9')
+		return false;
+	switch (field->format) {
+	case FORMAT_IPV4:
+		if (parse_ipv4_n(span.at, span.length, &ipv4))
+			return false;
+		number = __builtin_bswap32(ipv4);
+		break;
+	case FORMAT_DECIMAL:
+	case FORMAT_HEXADECIMAL:
+	case FORMAT_ETH_TYPE:
+		if (field->n_bits > 64 || parse_u64_n(span.at, span.length, &number) ||
+		    (field->n_bits < 64 && number >> field->n_bits))
+			return false;
+		break;
+	case FORMAT_PORT:
+		if (parse_u64_n(span.at, span.length, &number) || number >= 0xff00)
+			return false;
+		break;
+	default:
+		return false;
+	}
+	*value = field_value_from_u64(number);
+	*mask = field_all_ones(field);
+	return true;
+}
+
 int parse_field_value(struct parser *parser, const struct field *field, struct span span,
 		      struct field_value *value, struct field_value *mask)
 {
@@ -338,6 +373,8 @@ int parse_field_value(struct parser *parser, const struct field *field, struct s
 	struct span rest;
 	int error;
 
+	if (parse_plain_value(field, span, value, mask))
+		return 0;
 	if (span_is(span, "*") || span_is(span, "ANY")) {
 		if (span.at[0] == '*' ||
 		    (field->format != FORMAT_PORT && field->format != FORMAT_PORT16)) {
@@ -486,9 +523,14 @@ void field_format_value(const struct field *field, const struct field_value *val
 			const struct field_value *mask, const struct port_names *ports,
 			struct text *text)
 {
-	struct field_value ones = field_all_ones(field);
-	bool exact = !mask || !memcmp(mask, &ones, sizeof(ones));
-	uint64_t number = field_value_to_u64(value);
+	const struct field_value ones = field_all_ones(field);
+	const bool exact = !mask || !memcmp(mask, &ones, sizeof(ones));
+	const uint64_t number = field_value_to_u64(value);
+
+	if (exact && field->format == FORMAT_DECIMAL) {
+		text_add_u64(text, number);
+		return;
+	}
 
 	mask = mask ? mask : &ones;
 	if (field_flags(field)) {

@@ -2,6 +2,7 @@
 #include "flowtable/flow_text.h"
 #include "flowtable/parser.h"
 
+#include <pthread.h>
 #include <string.h>
 
 // The first of several that fit is the one that prints, so the narrower ones come first.
@@ -124,21 +125,105 @@ static bool is_left(const struct match *left, const struct field *field)
 #define FIELD_SET_WORDS ((N_FIELDS + 63) / 64)
 
 // For each word of the key the fields that have bits in it: only those of words that a match looks
-// at need to be asked. Filled once; control thread.
-static const uint64_t (*fields_by_word(void))[FIELD_SET_WORDS]
-{
-	static uint64_t sets[KEY_WORDS][FIELD_SET_WORDS];
-	static bool filled;
+// at need to be asked.
+static uint64_t fields_of_word[KEY_WORDS][FIELD_SET_WORDS];
 
-	for (unsigned int id = 0; id < N_FIELDS && !filled; id++) {
+static void fill_fields_of_word(void)
+{
+	for (unsigned int id = 0; id < N_FIELDS; id++) {
 		const unsigned int first = fields[id].offset / 8u;
 		const unsigned int last = (fields[id].offset + fields[id].size - 1u) / 8u;
 
 		for (unsigned int w = first; w <= last; w++)
-			sets[w][id / 64] |= UINT64_C(1) << id % 64;
+			fields_of_word[w][id / 64] |= UINT64_C(1) << id % 64;
 	}
-	filled = true;
-	return sets;
+}
+
+// How the match before was printed, in this thread. A match that looks at the same bits, and has
+// the same values where others depend on them, is printed by the same fields: a million flows of one
+// kind are printed in a third of the time.
+#define PLAN_MAX_FIELDS 16
+
+struct plan {
+	bool valid;
+	bool has_keyword; // before field n_before
+	unsigned int n_before;
+	unsigned int n_fields;
+	const struct field *fields[PLAN_MAX_FIELDS];
+	struct field_value masks[PLAN_MAX_FIELDS];
+	char keyword[16]; // "udp,"
+	struct match match;
+};
+
+static _Thread_local struct plan plan;
+
+// What decides which fields there are: prerequisites, and what the keyword says.
+static const enum field_id deciding_fields[] = {
+	FIELD_PACKET_TYPE, FIELD_ETH_TYPE,    FIELD_IP_PROTO, FIELD_VLAN_TCI,
+	FIELD_VLAN_TCI1,   FIELD_ICMPV6_TYPE, FIELD_CT_STATE,
+};
+#define N_DECIDING_FIELDS (sizeof(deciding_fields) / sizeof(deciding_fields[0]))
+
+static bool plan_suits(const struct match *match)
+{
+	if (!plan.valid || memcmp(&match->mask, &plan.match.mask, sizeof(match->mask)) != 0)
+		return false;
+	for (unsigned int i = 0; i < N_DECIDING_FIELDS; i++) {
+		const struct field *field = &fields[deciding_fields[i]];
+
+		if (memcmp(match->value.bytes + field->offset,
+			   plan.match.value.bytes + field->offset, field->size) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void plan_begin(const struct match *match)
+{
+	plan.valid = true;
+	plan.has_keyword = false;
+	plan.n_fields = 0;
+	plan.match = *match;
+}
+
+static void plan_add_keyword(const char *keyword, size_t length)
+{
+	if (length >= sizeof(plan.keyword))
+		plan.valid = false;
+	if (!length || !plan.valid)
+		return;
+	memcpy(plan.keyword, keyword, length);
+	plan.keyword[length] = '\0';
+	plan.has_keyword = true;
+	plan.n_before = plan.n_fields;
+}
+
+static void plan_add_field(const struct field *field, const struct field_value *mask)
+{
+	if (plan.n_fields == PLAN_MAX_FIELDS) {
+		plan.valid = false;
+		return;
+	}
+	plan.masks[plan.n_fields] = *mask;
+	plan.fields[plan.n_fields++] = field;
+}
+
+static void plan_format(const struct match *match, const struct port_names *ports,
+			struct text *text)
+{
+	struct field_value value;
+
+	for (unsigned int i = 0; i <= plan.n_fields; i++) {
+		if (plan.has_keyword && i == plan.n_before)
+			text_add(text, plan.keyword);
+		if (i == plan.n_fields)
+			return;
+		field_get(plan.fields[i], &match->value, &value);
+		text_add(text, plan.fields[i]->shown);
+		text_add_char(text, '=');
+		field_format_value(plan.fields[i], &value, &plan.masks[i], ports, text);
+		text_add_char(text, ',');
+	}
 }
 
 static void format_field(struct match *left, const struct match *match, const struct field *field,
@@ -149,11 +234,15 @@ static void format_field(struct match *left, const struct match *match, const st
 
 	if (!is_left(left, field) || !match_has_prerequisite(match, field))
 		return;
+	// Tags and the TOS are printed in ways that depend on their values.
 	if (field->format == FORMAT_VLAN_TCI) {
 		format_vlan(left, field->id, text);
+		plan.valid = false;
 	} else if (field->format == FORMAT_TOS) {
 		format_tos(left, text);
+		plan.valid = false;
 	} else if (take(left, field, &value, &mask)) {
+		plan_add_field(field, &mask);
 		text_add(text, field->shown);
 		text_add_char(text, '=');
 		field_format_value(field, &value, &mask, ports, text);
@@ -161,28 +250,48 @@ static void format_field(struct match *left, const struct match *match, const st
 	}
 }
 
-void match_format(const struct match *match, const struct port_names *ports, struct text *text)
+// Every field that the match has bits of, and remember which those were.
+static void format_fields(const struct match *match, const struct port_names *ports,
+			  struct text *text)
 {
-	const uint64_t(*by_word)[FIELD_SET_WORDS] = fields_by_word();
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	uint64_t asked[FIELD_SET_WORDS] = { 0 };
-	size_t start = text->length;
 	struct match left = *match;
 	bool keyword_done = false;
 
-	text_add(text, "");
+	pthread_once(&once, fill_fields_of_word);
+	plan_begin(match);
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		for (unsigned int i = 0; match->mask.words[w] && i < FIELD_SET_WORDS; i++)
-			asked[i] |= by_word[w][i];
+			asked[i] |= fields_of_word[w][i];
 	for (unsigned int i = 0; i < FIELD_SET_WORDS; i++)
 		for (; asked[i]; asked[i] &= asked[i] - 1) {
 			unsigned int id = i * 64 + (unsigned int)__builtin_ctzll(asked[i]);
 
 			if (id >= FIELD_REG0 && !keyword_done) {
+				const size_t before = text->length;
+
 				format_keyword(&left, text);
+				if (text->failed)
+					plan.valid = false;
+				else if (text->length > before)
+					plan_add_keyword(text->data + before,
+							 text->length - before);
 				keyword_done = true;
 			}
 			format_field(&left, match, &fields[id], ports, text);
 		}
+}
+
+void match_format(const struct match *match, const struct port_names *ports, struct text *text)
+{
+	const size_t start = text->length;
+
+	text_add(text, "");
+	if (plan_suits(match))
+		plan_format(match, ports, text);
+	else
+		format_fields(match, ports, text);
 	if (text->length > start)
 		text_chomp(text, ",");
 }

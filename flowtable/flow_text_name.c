@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_CANDIDATES 8
-
 static int error_unknown_field(struct parser *parser, struct span name)
 {
 	char word[64];
@@ -22,24 +20,36 @@ static int error_unknown_field(struct parser *parser, struct span name)
 	return parser_error(parser, name.at, "there is no field '%.*s'", SPAN_ARGS(name));
 }
 
+void field_names_find(struct span name, struct field_names *names)
+{
+	names->n = field_find_all(name.at, name.length, names->fields, FIELD_NAMES_MAX);
+	if (names->n > FIELD_NAMES_MAX)
+		names->n = FIELD_NAMES_MAX;
+}
+
+const struct field *field_names_choose(const struct field_names *names, const struct match *match)
+{
+	for (unsigned int i = 0; i < names->n; i++)
+		if (match_has_prerequisite(match, names->fields[i]))
+			return names->fields[i];
+	return NULL;
+}
+
 const struct field *parse_field_name(struct parser *parser, struct span name,
 				     const struct match *match, bool *satisfied)
 {
-	const struct field *found[MAX_CANDIDATES];
-	unsigned int n = field_find_all(name.at, name.length, found, MAX_CANDIDATES);
+	const struct field *field = NULL;
+	struct field_names names;
 
-	*satisfied = !match;
-	if (!n) {
+	field_names_find(name, &names);
+	if (!names.n) {
 		error_unknown_field(parser, name);
 		return NULL;
 	}
-	for (unsigned int i = 0; match && i < n && i < MAX_CANDIDATES; i++) {
-		if (match_has_prerequisite(match, found[i])) {
-			*satisfied = true;
-			return found[i];
-		}
-	}
-	return field_find(name.at, name.length);
+	if (match)
+		field = field_names_choose(&names, match);
+	*satisfied = !match || field;
+	return field ? field : field_find(name.at, name.length);
 }
 
 // What to add; of several ways the first, where other fields have theirs to tell as well.
@@ -53,20 +63,20 @@ static void add_remedy(struct text *text, const struct field *field, bool all)
 
 int parser_error_prerequisite(struct parser *parser, struct span name, const char *where)
 {
-	const struct field *found[MAX_CANDIDATES];
+	struct field_names found;
 	struct span bits;
-	unsigned int n;
 	struct text nouns = { 0 };
 	struct text remedies = { 0 };
 
 	span_split(name, '[', &name, &bits);
-	n = field_find_all(name.at, name.length, found, MAX_CANDIDATES);
-	for (unsigned int i = 0; i < n && i < MAX_CANDIDATES; i++) {
-		const char *glue = !i ? "" : i + 1 == n ? " or " : ", ";
+	field_names_find(name, &found);
+	for (unsigned int i = 0; i < found.n; i++) {
+		const char *glue = !i ? "" : i + 1 == found.n ? " or " : ", ";
 
-		text_addf(&nouns, "%s%s", glue, field_prerequisite_text(found[i]->prerequisite));
+		text_addf(&nouns, "%s%s", glue,
+			  field_prerequisite_text(found.fields[i]->prerequisite));
 		text_add(&remedies, glue);
-		add_remedy(&remedies, found[i], n == 1);
+		add_remedy(&remedies, found.fields[i], found.n == 1);
 	}
 	parser_error(parser, name.at, "%.*s needs %s%s: add %s", SPAN_ARGS(name),
 		     nouns.data ? nouns.data : "more", where,

@@ -105,6 +105,12 @@ const char *parse_value_end(struct parser *parser, const char *at, const char *e
 	unsigned int depth = 0;
 	const char *quote = NULL;
 
+	// Most values end before any of these.
+	while (at < end && *at != ',' && *at != '(' && *at != ')' && *at != '"' &&
+	       !text_is_space(*at))
+		at++;
+	if (at == end || *at == ',' || text_is_space(*at))
+		return at;
 	for (; at < end; at++) {
 		if (quote) {
 			if (*at == '\\' && at + 1 < end)
@@ -125,7 +131,7 @@ const char *parse_value_end(struct parser *parser, const char *at, const char *e
 				return NULL;
 			}
 			depth--;
-		} else if (!depth && (*at == ',' || isspace((unsigned char)*at))) {
+		} else if (!depth && (*at == ',' || text_is_space(*at))) {
 			break;
 		}
 	}

@@ -16,6 +16,10 @@ static struct entry **chains;
 static uint32_t n_chains;
 static uint32_t n_masks;
 
+// The one that was asked for last, unless it is gone: flows come in runs of one kind.
+static struct mask *recent;
+static struct key recent_key;
+
 static bool chains_grow(void)
 {
 	uint32_t size = n_chains ? n_chains * 2 : 64;
@@ -72,9 +76,12 @@ static struct mask *mask_create(const struct match *match)
 
 struct mask *mask_intern(const struct match *match)
 {
-	struct mask *mask = mask_create(match);
+	struct mask *mask;
 	struct entry *entry;
 
+	if (recent && !memcmp(&match->mask, &recent_key, sizeof(recent_key)))
+		return mask_ref(recent);
+	mask = mask_create(match);
 	if (!mask)
 		return NULL;
 	if (n_masks >= n_chains && !chains_grow())
@@ -82,6 +89,8 @@ struct mask *mask_intern(const struct match *match)
 	for (entry = chains[mask->hash & (n_chains - 1)]; entry; entry = entry->next) {
 		if (mask_is(entry->mask, mask->hash, mask)) {
 			free(mask);
+			recent = entry->mask;
+			recent_key = match->mask;
 			return mask_ref(entry->mask);
 		}
 	}
@@ -108,6 +117,8 @@ void mask_unref(struct mask *mask)
 {
 	if (!mask || --mask->refcount)
 		return;
+	if (mask == recent)
+		recent = NULL;
 	for (struct entry **link = &chains[mask->hash & (n_chains - 1)]; *link;
 	     link = &(*link)->next) {
 		struct entry *entry = *link;

@@ -38,19 +38,37 @@ bool match_covers(const struct match *match, const struct key *key)
 	return true;
 }
 
+// All fields that are asked for fit in a word, and most are of 1, 2 or 4 bytes.
+static uint64_t load(const uint8_t *bytes, unsigned int size)
+{
+	uint64_t value = 0;
+	uint32_t four;
+	uint16_t two;
+
+	switch (size) {
+	case 1:
+		return bytes[0];
+	case 2:
+		memcpy(&two, bytes, 2);
+		return __builtin_bswap16(two);
+	case 4:
+		memcpy(&four, bytes, 4);
+		return __builtin_bswap32(four);
+	default:
+		for (unsigned int i = 0; i < size; i++)
+			value = value << 8 | bytes[i];
+		return value;
+	}
+}
+
 // Is the field matched exactly, in all its bits? Then *number is what it must be.
 static bool match_exact(const struct match *match, enum field_id id, uint64_t *number)
 {
 	const struct field *field = &fields[id];
 	const uint64_t ones = field->n_bits < 64 ? (UINT64_C(1) << field->n_bits) - 1 : UINT64_MAX;
-	uint64_t mask = 0;
-	uint64_t value = 0;
+	const uint64_t mask = load(&match->mask.bytes[field->offset], field->size);
+	const uint64_t value = load(&match->value.bytes[field->offset], field->size);
 
-	// All fields that are asked for fit in a word.
-	for (unsigned int i = 0; i < field->size; i++) {
-		mask = mask << 8 | match->mask.bytes[field->offset + i];
-		value = value << 8 | match->value.bytes[field->offset + i];
-	}
 	*number = value >> field->shift & ones;
 	return (mask >> field->shift & ones) == ones;
 }
@@ -155,9 +173,12 @@ static bool match_has_transport(const struct match *match, uint64_t protocol)
 
 bool match_has_prerequisite(const struct match *match, const struct field *field)
 {
-	uint64_t type = match_eth_type(match);
 	uint64_t packet_type;
+	uint64_t type;
 
+	if (field->prerequisite == PREREQ_NONE)
+		return true;
+	type = match_eth_type(match);
 	switch (field->prerequisite) {
 	case PREREQ_NONE:
 		return true;

@@ -85,6 +85,15 @@ void wide_number_format(const struct field_value *value, struct text *text);
 const struct field *parse_field_name(struct parser *parser, struct span name,
 				     const struct match *match, bool *satisfied);
 
+// All fields of one name, and the first of them whose prerequisite `match` establishes, or NULL.
+#define FIELD_NAMES_MAX 8
+struct field_names {
+	const struct field *fields[FIELD_NAMES_MAX];
+	unsigned int n;
+};
+void field_names_find(struct span name, struct field_names *names);
+const struct field *field_names_choose(const struct field_names *names, const struct match *match);
+
 // Say that `name` lacks what it needs, and what to add. Returns -EINVAL.
 int parser_error_prerequisite(struct parser *parser, struct span name, const char *where);
 

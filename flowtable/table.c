@@ -87,7 +87,7 @@ static struct table_shape *shape_get(struct table *table, const struct mask *mas
 
 static void shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
-	if (shape->n_flows > 0)
+	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
@@ -158,11 +158,28 @@ void table_destroy(struct table *table)
 	free(table);
 }
 
+// The part in which the change is a single store that a packet sees or not, or NULL: a hash part
+// that has the flow's shape before and after the change.
+static const struct table_holder *changing_part(const struct table_shape *shape, uint32_t n_flows)
+{
+	const struct table_holder *part = shape->part;
+
+	return part && part->classifier->id == CLASSIFIER_HASH && n_flows >= SHAPE_HASH_MIN_FLOWS
+		       ? part
+		       : NULL;
+}
+
 // Before anything that lookups can see. A lookup that too many changes have overtaken holds us
 // back until it is through, which takes it microseconds: see table_lookup().
-static void change_begin(struct table *table)
+//
+// Changes of one hash part that follow each other are one run, and count as one. A packet reads
+// one slot of such a part, once, so it sees the table as it was at that moment, however many of
+// them there are; only between parts could it see a table that never was.
+static void change_begin(struct table *table, const struct table_holder *part)
 {
-	__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
+	if (!part || part != table->changing)
+		__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
+	table->changing = part;
 	while (__atomic_load_n(&table->n_holding, __ATOMIC_SEQ_CST))
 		sched_yield();
 }
@@ -182,7 +199,8 @@ static int insert(struct table *table, struct flow *flow, uint64_t rank)
 	flow->index.hash =
 		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
-	change_begin(table);
+	shape->n_expected -= shape->n_expected > 0;
+	change_begin(table, changing_part(shape, shape->n_flows));
 	rc = table_parts_insert(table, flow);
 	if (rc < 0) {
 		list_remove(table, flow);
@@ -232,11 +250,24 @@ void table_restore(struct table *table, struct flow *flow)
 	flow_set_state(flow, FLOW_NORMAL);
 }
 
+void table_expect(struct table *table, const struct mask *mask, uint32_t n)
+{
+	struct table_shape *shape = shape_get(table, mask);
+
+	if (!shape)
+		return;
+	shape->n_expected = n;
+	if (n)
+		table_index_expect(&table->index, n);
+	else
+		shape_free_if_empty(table, shape);
+}
+
 void table_remove(struct table *table, struct flow *flow)
 {
 	struct table_shape *shape = flow->shape;
 
-	change_begin(table);
+	change_begin(table, changing_part(shape, shape->n_flows - 1));
 	if (flow->state == FLOW_DYING)
 		table->n_dying--;
 	else
@@ -252,7 +283,7 @@ void table_replace(struct table *table, struct flow *old, struct flow *flow)
 {
 	struct table_shape *shape = old->shape;
 
-	change_begin(table);
+	change_begin(table, changing_part(shape, shape->n_flows));
 	flow->rank = old->rank;
 	flow->shape = shape;
 	flow->next = NULL;

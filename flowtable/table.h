@@ -22,6 +22,11 @@ void table_destroy(struct table *table); // frees its flows; workers no longer s
 // The table owns the flow afterwards. Returns 0 or -ENOMEM, then nothing has changed.
 int table_insert(struct table *table, struct flow *flow);
 
+// About `n` flows with this mask are going to be inserted: what holds them grows once and not many
+// times. Only a hint, until it is taken back with n = 0, which the caller must do while `mask`
+// lives.
+void table_expect(struct table *table, const struct mask *mask, uint32_t n);
+
 // Take a flow out; the caller owns it and frees it with flow_defer_free().
 void table_remove(struct table *table, struct flow *flow);
 

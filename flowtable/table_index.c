@@ -38,6 +38,16 @@ int table_index_reserve(struct table_index *index)
 	return index->n_buckets ? 0 : resize(index, MIN_BUCKETS);
 }
 
+void table_index_expect(struct table_index *index, uint32_t n)
+{
+	uint32_t n_buckets = index->n_buckets ? index->n_buckets : MIN_BUCKETS;
+
+	while (n_buckets < index->n + n && n_buckets <= UINT32_MAX / 2)
+		n_buckets *= 2;
+	if (n_buckets > index->n_buckets)
+		resize(index, n_buckets);
+}
+
 void table_index_free(struct table_index *index)
 {
 	free(index->buckets);

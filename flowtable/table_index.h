@@ -20,6 +20,8 @@ struct table_index {
 
 // 0 or -ENOMEM; only the first use of an empty index can fail.
 int table_index_reserve(struct table_index *index);
+// About `n` objects are going to be added: make room once and not many times.
+void table_index_expect(struct table_index *index, uint32_t n);
 void table_index_free(struct table_index *index);
 
 // `node->hash` is set; table_index_reserve() has been called before.

@@ -29,7 +29,7 @@ struct table_view {
 struct table {
 	// What workers read.
 	struct table_view *view; // published; NULL: no flow
-	uint64_t version; // counts changes, each before it becomes visible
+	uint64_t version; // counts runs of changes, each before the first becomes visible
 	uint32_t n_holding; // lookups that ask the writer to wait
 
 	// Control thread.
@@ -45,6 +45,7 @@ struct table {
 	uint32_t n_parts;
 	uint32_t parts_size;
 	uint32_t n_published; // views so far
+	const struct table_holder *changing; // the hash part of the last change, or NULL
 };
 
 struct table_shape {
@@ -52,6 +53,7 @@ struct table_shape {
 	const struct mask *mask; // of its flows, which hold references
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
+	uint32_t n_expected; // how many are about to be inserted
 	struct table_holder *part; // its own, or NULL while its flows are in bins
 };
 

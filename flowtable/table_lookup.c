@@ -101,7 +101,7 @@ static inline __attribute__((always_inline)) bool lookup_once(const struct table
 // could miss the first of two changes and see the second: a table that never was, in which a
 // packet passes although the flow that stops it was added before the flow that lets it pass. So
 // changes count up `version` before they show, and a lookup during which it stood still met one
-// change at most. (All that may change is read with acquire order, so before the second look.)
+// change at most, or several of one hash part (see change_begin()). (All that may change is read with acquire order, so before the second look.)
 // Where changes come faster than lookups end, the writer waits for one lookup now and then.
 static inline __attribute__((always_inline)) void lookup(const struct table *table,
 							 const struct key_vector *keys,

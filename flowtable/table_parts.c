@@ -307,6 +307,7 @@ static int part_insert(struct table *table, struct table_holder *part, struct fl
 		part->is_stale = false;
 	}
 	flow->owner = part;
+	part->classifier->n_expected = flow->shape->n_expected;
 	return part->classifier->template->insert(part->classifier, flow);
 }
 

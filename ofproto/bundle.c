@@ -272,7 +272,7 @@ static void finish_flow(struct bundle *bundle, const struct staged_flow *staged)
 
 	if (flow) {
 		table_keep(flow);
-		flow->kept_id = staged->kept_id;
+		flow->kept_id = staged->modifies ? staged->kept_id : 0;
 	}
 	if (staged->modifies)
 		inherit(bundle, staged);
@@ -283,7 +283,7 @@ static void finish_flow(struct bundle *bundle, const struct staged_flow *staged)
 	if (staged->modifies)
 		flow_mod_tell_modified(bridge, flow);
 	else if (flow)
-		flow_mod_tell_added(bridge, flow);
+		flow_mod_tell_added(bridge, flow, old);
 	else if (old)
 		flow_mod_tell_removed(bridge, old, staged->reason);
 	if (old)

@@ -20,6 +20,10 @@
 // How many changes of a long list are made between two looks at the rest of the world.
 #define RELAX_EVERY 4096
 
+// Tables are told of so many flows of one kind that are about to come, of so many kinds.
+#define EXPECT_MIN_FLOWS 64
+#define EXPECT_MAX_KINDS 16
+
 static struct flow_observer observer;
 
 void flow_mod_set_observer(const struct flow_observer *new_observer)
@@ -198,10 +202,10 @@ void flow_mod_tell_removed(struct bridge *bridge, const struct flow *flow,
 		observer.removed(observer.context, bridge, flow, reason);
 }
 
-void flow_mod_tell_added(struct bridge *bridge, struct flow *flow)
+void flow_mod_tell_added(struct bridge *bridge, struct flow *flow, const struct flow *replaced)
 {
 	if (observer.added)
-		observer.added(observer.context, bridge, flow);
+		observer.added(observer.context, bridge, flow, replaced);
 }
 
 void flow_mod_tell_modified(struct bridge *bridge, struct flow *flow)
@@ -233,14 +237,15 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 		return -ENOMEM;
 	}
 	if (old) {
-		flow->kept_id = old->kept_id;
 		table_replace(table, old, flow);
-		forget_flow(bridge, old);
+		flow_mod_take_back(bridge, old);
 	} else if (table_insert(table, flow) < 0) {
 		flow_mod_take_back(bridge, flow);
 		return -ENOMEM;
 	}
-	flow_mod_tell_added(bridge, flow);
+	flow_mod_tell_added(bridge, flow, old);
+	if (old)
+		flow_defer_free(old);
 	return 0;
 }
 
@@ -435,9 +440,66 @@ int flow_mod_change(struct bridge *bridge, struct flow_change *change, struct er
 	return 0;
 }
 
+// The kinds of flows that a list adds.
+struct expectation {
+	struct mask *mask; // one reference
+	uint32_t n_flows;
+	uint8_t table_id;
+};
+
+struct expectations {
+	struct expectation kinds[EXPECT_MAX_KINDS];
+	unsigned int n;
+};
+
+static void expect_flow(struct expectations *expected, const struct flow *flow)
+{
+	struct expectation *kind = expected->kinds;
+	struct expectation *end = kind + expected->n;
+
+	while (kind < end && (kind->mask != flow->mask || kind->table_id != flow->table_id))
+		kind++;
+	if (kind == &expected->kinds[EXPECT_MAX_KINDS])
+		return;
+	if (kind == end) {
+		*kind = (struct expectation){
+			.mask = mask_ref((struct mask *)(uintptr_t)flow->mask),
+			.table_id = flow->table_id,
+		};
+		expected->n++;
+	}
+	kind->n_flows++;
+}
+
+static void expect_begin(struct bridge *bridge, const struct expectations *expected)
+{
+	for (unsigned int i = 0; i < expected->n; i++) {
+		const struct expectation *kind = &expected->kinds[i];
+		struct table *table = kind->n_flows >= EXPECT_MIN_FLOWS
+					      ? ensure_table(bridge, kind->table_id)
+					      : NULL;
+
+		if (table)
+			table_expect(table, kind->mask, kind->n_flows);
+	}
+}
+
+static void expect_end(struct bridge *bridge, const struct expectations *expected)
+{
+	for (unsigned int i = 0; i < expected->n; i++) {
+		const struct expectation *kind = &expected->kinds[i];
+		struct table *table = bridge->forwarding->tables[kind->table_id];
+
+		if (table && kind->n_flows >= EXPECT_MIN_FLOWS)
+			table_expect(table, kind->mask, 0);
+		mask_unref(kind->mask);
+	}
+}
+
 int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsigned int n,
 			void (*relax)(void), struct error *error)
 {
+	struct expectations expected = { .n = 0 };
 	uint16_t lines = 0;
 	int status = 0;
 
@@ -452,6 +514,10 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 	status = table_limits_check(bridge, changes, n, error);
 	if (status < 0)
 		return status;
+	for (unsigned int i = 0; i < n && n >= EXPECT_MIN_FLOWS; i++)
+		if (changes[i].flow)
+			expect_flow(&expected, changes[i].flow);
+	expect_begin(bridge, &expected);
 	bridge_make_lines_live(bridge, lines);
 	// Where room is scarce, flows go before others come.
 	for (unsigned int i = 0; i < n; i++)
@@ -464,6 +530,7 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 		if (relax && i % RELAX_EVERY == RELAX_EVERY - 1)
 			relax();
 	}
+	expect_end(bridge, &expected);
 	learn_delete_orphans(bridge);
 	// A reply means that every worker does it the new way.
 	workers_synchronize();

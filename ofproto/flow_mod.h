@@ -59,8 +59,9 @@ int flow_mod_select(const struct bridge *bridge, const struct flow_text *text, b
 // during the call. One observer; NULL: none.
 struct flow_observer {
 	void *context;
-	// kept_id is the observer's to set; a flow that takes another's place has that one's.
-	void (*added)(void *context, struct bridge *bridge, struct flow *flow);
+	// kept_id is the observer's to set. `replaced`: whose place the flow took, or NULL.
+	void (*added)(void *context, struct bridge *bridge, struct flow *flow,
+		      const struct flow *replaced);
 	void (*modified)(void *context, struct bridge *bridge, struct flow *flow);
 	// A packet's end of connection shortened the flow's timeouts.
 	void (*shortened)(void *context, struct bridge *bridge, const struct flow *flow);

@@ -22,6 +22,7 @@ struct classifier {
 	uint8_t id; // enum classifier_template_id: how workers find the lookup function
 	uint32_t n_flows;
 	uint32_t n_masks;
+	uint32_t n_expected; // how many will be inserted soon: what grows now leaves room for them
 };
 
 // Results of a lookup under way: flow[i] is the best so far or NULL, rank[i] its rank or 0.

@@ -133,11 +133,20 @@ static uint32_t buckets_for(uint32_t n_keys)
 	return n_buckets;
 }
 
-// Publish an array with room for one more key than there are.
+static bool is_crowded(uint32_t n_buckets, uint32_t n_used)
+{
+	return n_used >= (uint64_t)n_buckets * MAX_USED_SLOTS_PER_BUCKET;
+}
+
+// Publish an array with room for one more key than there are, and for those that are expected:
+// moving a million keys from array to array takes longer than adding them.
 static int array_grow(struct classifier_hashed *hashed)
 {
+	const uint32_t n_expected = hashed->n_keys + hashed->base.n_expected + 1;
 	uint32_t n_buckets = buckets_for(hashed->n_keys + 1);
 
+	while (n_buckets < MAX_BUCKETS && is_crowded(n_buckets, n_expected))
+		n_buckets *= 2;
 	for (unsigned int tries = 0; n_buckets <= MAX_BUCKETS; tries++) {
 		struct hash_array *array = array_create(n_buckets);
 
@@ -159,7 +168,7 @@ static int array_grow(struct classifier_hashed *hashed)
 
 static bool array_is_crowded(const struct hash_array *array)
 {
-	return array->n_used >= ((uint64_t)array->bucket_mask + 1) * MAX_USED_SLOTS_PER_BUCKET;
+	return is_crowded(array->bucket_mask + 1, array->n_used);
 }
 
 // A key that is not in the table yet.

@@ -716,6 +716,83 @@ static void test_random_matches(void **state)
 	}
 }
 
+static char *format(const struct match *match)
+{
+	struct text text = { 0 };
+
+	match_format(match, NULL, &text);
+	return text_steal(&text);
+}
+
+// A match that is like the one printed before is printed in a shorter way: it must come out as it
+// does behind another one.
+static void test_like_the_one_before(void **state)
+{
+	struct match nothing;
+	unsigned int n_alike = 0;
+
+	match_init(&nothing);
+	(void)state;
+	srand(11);
+	for (int n = 0; n < 5000; n++) {
+		struct match first, second;
+		char *fresh, *alike;
+
+		random_match(&first);
+		second = first;
+		for (unsigned int w = 0; w < KEY_WORDS; w++)
+			if (rand() % 2)
+				second.value.words[w] =
+					((uint64_t)rand() << 40 ^ (uint64_t)rand() << 20 ^
+					 (uint64_t)rand()) &
+					second.mask.words[w];
+		free(format(&nothing));
+		fresh = format(&second);
+		free(format(&first));
+		alike = format(&second);
+		assert_string_equal(alike, fresh);
+		n_alike += !match_equal(&first, &second);
+		free(fresh);
+		free(alike);
+	}
+	assert_true(n_alike > 1000);
+}
+
+// What was read before must make no difference: words and actions are remembered.
+static void test_remembered(void **state)
+{
+	static const char *const texts[][2] = {
+		{ "ip,nw_src=10.0.0.1,actions=output:7", "ip,nw_src=10.0.0.1 actions=output:7" },
+		{ "arp,nw_src=10.0.0.1,actions=output:7", "arp,arp_spa=10.0.0.1 actions=output:7" },
+		{ "nw_src=10.0.0.1,arp,actions=drop", "arp,arp_spa=10.0.0.1 actions=drop" },
+		{ "NW_SRC=10.0.0.1,ip,actions=drop", NULL },
+		{ "ip,nw_src=10.0.0.1,actions=drop,output:1", NULL },
+		{ "IP,nw_src=10.0.0.1,actions=output:1,output:2",
+		  "ip,nw_src=10.0.0.1 actions=output:1,output:2" },
+		{ "actions=output:1,output:2", "actions=output:1,output:2" },
+		{ "actions=output:vm1", "actions=output:vm1" },
+		{ "actions=output:65280", NULL },
+		{ "tcp,tp_src=65536,actions=output:7", NULL },
+		{ "udp,tp_src=0x10,actions=output:7", "udp,tp_src=16 actions=output:7" },
+		{ "tp_src=16,sctp,actions=output:7", "sctp,tp_src=16 actions=output:7" },
+		{ "icmp6,icmp_type=135,actions=output:7", "icmp6,icmp_type=135 actions=output:7" },
+	};
+	const size_t n_texts = sizeof(texts) / sizeof(texts[0]);
+
+	(void)state;
+	srand(12);
+	for (int n = 0; n < 20000; n++) {
+		const char *const *text = texts[(size_t)rand() % n_texts];
+		struct error error;
+		char *got = canonical(text[0], &ports, &error);
+
+		if (!text[1] != !got || (got && strcmp(got, text[1]) != 0))
+			fail_msg("%s\n  gave   %s\n  wanted %s", text[0], got ? got : error.message,
+				 text[1] ? text[1] : "a mistake");
+		free(got);
+	}
+}
+
 // Change a flow here and there; whatever is accepted must survive printing and reading.
 static void mutate(char *line, size_t size)
 {
@@ -800,6 +877,7 @@ int main(void)
 		cmocka_unit_test(test_programs),       cmocka_unit_test(test_set_every_field),
 		cmocka_unit_test(test_every_op),       cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_random_matches), cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_remembered),     cmocka_unit_test(test_like_the_one_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,8 +299,9 @@ static void five_tuple(struct match *match, unsigned int i)
 	match->value.core.ip_proto = 6;
 }
 
-// A hundred thousand flows and a table-miss flow: inserting, finding, removing.
-static void test_scale(void **state)
+// A hundred thousand flows and a table-miss flow: inserting, finding, removing. Expected or not,
+// more or fewer than expected.
+static void scale(unsigned int n_expected)
 {
 	enum { N = 100000 };
 	struct flow **flows = calloc(N, sizeof(*flows));
@@ -309,7 +310,6 @@ static void test_scale(void **state)
 	uint64_t start, insert_ms, remove_ms;
 	struct match match;
 
-	(void)state;
 	assert_non_null(flows);
 	for (unsigned int i = 0; i < N; i++) {
 		five_tuple(&match, i);
@@ -317,10 +317,14 @@ static void test_scale(void **state)
 	}
 	match = (struct match){ 0 };
 	start = clock_monotonic_ns();
+	if (n_expected)
+		table_expect(table, flows[0]->mask, n_expected);
 	assert_int_equal(table_insert(table, helper_flow(&match, 0)), 0);
 	for (unsigned int i = 0; i < N; i++)
 		assert_int_equal(table_insert(table, flows[i]), 0);
 	insert_ms = (clock_monotonic_ns() - start) / NS_PER_MS;
+	if (n_expected)
+		table_expect(table, flows[0]->mask, 0);
 	for (unsigned int i = 0; i < N; i++) {
 		five_tuple(&match, i);
 		assert_ptr_equal(table_find(table, &match, 100), flows[i]);
@@ -351,6 +355,27 @@ static void test_scale(void **state)
 	assert_true(insert_ms < 3000 && remove_ms < 3000);
 	table_destroy(table);
 	free(flows);
+}
+
+static void test_scale(void **state)
+{
+	struct table *table = table_create(0);
+	struct match match;
+	struct flow *flow;
+
+	(void)state;
+	scale(0);
+	scale(100000);
+	scale(1000);
+	scale(1000000);
+	// Expected, but none came: the mask is looked at no more.
+	five_tuple(&match, 1);
+	flow = helper_flow(&match, 1);
+	table_expect(table, flow->mask, 100);
+	table_expect(table, flow->mask, 0);
+	flow_free(flow);
+	assert_null(table_find(table, &match, 1));
+	table_destroy(table);
 }
 
 // Lookups beside changes. The writer keeps some flows for ever; a reader must always find them,

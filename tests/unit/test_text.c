@@ -1,9 +1,11 @@
 // common/text.h: readers are strict and leave the output alone, the buffer is always a C string.
 #include "common/text.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +120,43 @@ static void test_addresses(void **state)
 	text_free(&text);
 }
 
+// parse_ipv4_n() against inet_pton(), on addresses that are right or nearly so.
+static void test_ipv4(void **state)
+{
+	static const char bytes[] = "0123456789..a: ";
+
+	(void)state;
+	srand(3);
+	for (unsigned int n = 0; n < 200000; n++) {
+		char string[24];
+		struct in_addr wanted;
+		uint32_t got = 0;
+		size_t length;
+		int result;
+
+		snprintf(string, sizeof(string), "%d.%d.%d.%d", rand() % 300, rand() % 30,
+			 rand() % 260, rand() % 3);
+		length = strlen(string);
+		for (int changes = rand() % 3; changes; changes--)
+			string[(size_t)rand() % length] =
+				bytes[(size_t)rand() % (sizeof(bytes) - 1)];
+		result = parse_ipv4(string, &got);
+		if (inet_pton(AF_INET, string, &wanted) == 1) {
+			struct text text = { 0 };
+			char again[INET_ADDRSTRLEN];
+
+			assert_int_equal(result, 0);
+			assert_int_equal(got, wanted.s_addr);
+			text_add_ipv4(&text, got);
+			assert_string_equal(text.data,
+					    inet_ntop(AF_INET, &wanted, again, sizeof(again)));
+			text_free(&text);
+		} else if (!result) {
+			fail_msg("'%s' is no address", string);
+		}
+	}
+}
+
 static void test_nearest(void **state)
 {
 	static const char *const words[] = { "nw_src", "nw_dst", "tp_src", "ip", "metadata" };
@@ -136,7 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buffer),  cmocka_unit_test(test_long_format),
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_nearest), cmocka_unit_test(test_ipv4),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,9 @@ void actions_pop(struct forward *forward, const struct subfield *to, uint64_t pa
 void actions_multipath(struct forward *forward, const struct op_multipath *op, uint64_t packets);
 void actions_bundle(struct forward *forward, const struct op_bundle *op, uint64_t packets);
 
+// actions_meter.c
+void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsigned int depth);
+
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
 

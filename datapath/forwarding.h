@@ -32,6 +32,7 @@ struct forwarding_flood {
 };
 
 struct group_table;
+struct meter_table;
 
 struct port_map_chunk {
 	struct forwarding_port *ports[PORT_MAP_CHUNK];
@@ -45,6 +46,7 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	struct meter_table *meters; // NULL: none
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

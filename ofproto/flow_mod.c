@@ -10,6 +10,7 @@
 #include "ofproto/bridge_internal.h"
 #include "ofproto/group.h"
 #include "ofproto/learn.h"
+#include "ofproto/meter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,6 +85,8 @@ static int check_program(const struct bridge *bridge, const struct program *prog
 		return error_set(error, ERANGE, "table %u does not exist: tables are 0 to %u",
 				 table_id, N_TABLES - 1);
 	status = check_goto(program, table_id, error);
+	if (!status)
+		status = meter_check_program(bridge, program, error);
 	return status < 0 ? status : group_check_program(bridge, program, error);
 }
 

@@ -44,6 +44,7 @@ enum flow_removed_reason {
 	FLOW_REMOVED_HARD,
 	FLOW_REMOVED_DELETE,
 	FLOW_REMOVED_GROUP_DELETE, // a group that it went to was deleted
+	FLOW_REMOVED_METER_DELETE, // its meter was deleted
 };
 void flow_mod_expire(struct bridge *bridge, struct flow *flow, enum flow_removed_reason reason);
 

@@ -89,11 +89,29 @@ static inline uint64_t meter_cost(const struct meter_band *band, uint64_t amount
 	return (uint64_t)(((unsigned __int128)amount * band->cost) >> METER_COST_BITS);
 }
 
-// Which of `packets`, in their order, exceed the band. Those that do not take their tokens, unless
-// `look`. amounts[i]: what packet i counts.
+// Which of `packets`, in their order, find no room in the bucket; *taken becomes the sum of the
+// others. amounts[i]: what packet i counts.
+static inline uint64_t meter_fill(const struct meter_band *band, uint64_t room,
+				  const uint32_t *amounts, uint64_t packets, uint64_t *taken)
+{
+	uint64_t over = 0;
+
+	*taken = 0;
+	for_each_packet(i, packets)
+	{
+		if (meter_cost(band, *taken + amounts[i]) <= room)
+			*taken += amounts[i];
+		else
+			over |= 1ULL << i;
+	}
+	return over;
+}
+
+// Which of `packets`, whose amounts have this sum, exceed the band. Those that do not take their
+// tokens, unless `look`.
 static inline uint64_t meter_band_exceeded(const struct meter *meter, const struct meter_band *band,
 					   uint64_t *full_at, uint64_t now, const uint32_t *amounts,
-					   uint64_t packets, bool look)
+					   uint64_t sum, uint64_t packets, bool look)
 {
 	uint64_t before = __atomic_load_n(full_at, __ATOMIC_RELAXED);
 	uint64_t after, over;
@@ -102,19 +120,14 @@ static inline uint64_t meter_band_exceeded(const struct meter *meter, const stru
 		return packets;
 	do {
 		const int64_t ahead = (int64_t)(before - now); // also where the clock wraps
-		uint64_t lacks = ahead > 0 ? (uint64_t)ahead : 0, room, taken = 0;
+		uint64_t lacks = ahead > 0 ? (uint64_t)ahead : 0, room, taken = sum;
 
 		if (unlikely(lacks > band->full + meter->slack))
 			lacks = 0;
 		room = band->full > lacks ? band->full - lacks : 0;
 		over = 0;
-		for_each_packet(i, packets)
-		{
-			if (likely(meter_cost(band, taken + amounts[i]) <= room))
-				taken += amounts[i];
-			else
-				over |= 1ULL << i;
-		}
+		if (unlikely(meter_cost(band, sum) > room))
+			over = meter_fill(band, room, amounts, packets, &taken);
 		after = now + lacks + meter_cost(band, taken);
 		if (look || !taken)
 			break;
@@ -129,11 +142,12 @@ static inline void meter_judge(struct meter *meter, uint64_t cycles, const uint3
 			       uint64_t packets, bool look, uint64_t treated[METER_MAX_BANDS])
 {
 	const uint64_t now = meter_now(meter, cycles);
-	uint64_t done = 0;
+	uint64_t done = 0, sum = 0;
 
+	for_each_packet(i, packets) sum += amounts[i];
 	for (unsigned int b = 0; b < meter->n_bands; b++) {
 		treated[b] = meter_band_exceeded(meter, &meter->bands[b], &meter->full_at[b], now,
-						 amounts, packets, look) &
+						 amounts, sum, packets, look) &
 			     ~done;
 		done |= treated[b];
 	}

@@ -183,8 +183,8 @@ static void add_meters(struct rig *rig)
 		"meter=1,kbps,bands=type=drop,rate=4294967295",
 		"meter=2,pktps,bands=type=dscp_remark,rate=0,prec_level=1",
 		"meter=3,kbps,bands=type=dscp_remark,rate=0,prec_level=2,type=drop,rate=4294967295",
-		"meter=4,kbps,bands=type=drop,rate=4294967295,type=dscp_remark,rate=4294967294,"
-		"prec_level=1",
+		("meter=4,kbps,bands=type=drop,rate=4294967295,"
+		 "type=dscp_remark,rate=4294967294,prec_level=1"),
 		"meter=5,pktps,bands=type=drop,rate=0",
 	};
 

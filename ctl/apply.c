@@ -6,6 +6,7 @@
 #include "ctl/apply_table.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
+#include "ctl/meter_keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -365,6 +366,8 @@ static int create_bridge(struct sync *sync, const struct config *config, const j
 	if (sync->start && apply_store)
 		result = group_keep_load(apply_store, bridge, error);
 	if (sync->start && apply_store && !result)
+		result = meter_keep_load(apply_store, bridge, error);
+	if (sync->start && apply_store && !result)
 		result = flow_keep_load(apply_store, bridge, error);
 	if (!result)
 		visit_bridge_ports(config, row, remember_local, NULL, error);
@@ -425,7 +428,7 @@ static int needs_open(void *context, const json_t *bridge, const json_t *port,
 	return !entry || must_reopen(entry, bridge, interface) ? 1 : 0;
 }
 
-// The flows and groups of bridges that go, go too: in the store's open transaction.
+// The flows, groups and meters of bridges that go, go too: in the store's open transaction.
 static int forget_flows(const struct config *old, const struct config *config, struct error *error)
 {
 	const char *uuid;
@@ -438,6 +441,9 @@ static int forget_flows(const struct config *old, const struct config *config, s
 		if (apply_store && !result && !config_row(config, TABLE_Bridge, uuid))
 			result =
 				store_delete_groups(apply_store, config_string(row, "name"), error);
+		if (apply_store && !result && !config_row(config, TABLE_Bridge, uuid))
+			result =
+				store_delete_meters(apply_store, config_string(row, "name"), error);
 		if (result)
 			break;
 	}

@@ -350,6 +350,72 @@ static void render_group_stats(const json_t *request, const json_t *answer, stru
 	}
 }
 
+static void add_words(struct text *text, const char *before, const json_t *list)
+{
+	json_t *word;
+	size_t i;
+
+	text_add(text, before);
+	json_array_foreach ((json_t *)list, i, word)
+		text_addf(text, " %s", json_string_value(word));
+	text_add(text, "\n");
+}
+
+static void render_meters(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *meter, *band;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, meter) {
+		add_number(text, "meter=", meter, "meter_id");
+		text_addf(text, " %s%s%s bands=\n", string(meter, "unit"),
+			  json_is_true(json_object_get(meter, "burst")) ? " burst" : "",
+			  json_is_true(json_object_get(meter, "stats")) ? " stats" : "");
+		json_array_foreach (json_object_get(meter, "bands"), k, band) {
+			text_addf(text, "type=%s", string(band, "type"));
+			add_number(text, " rate=", band, "rate");
+			if (number(band, "burst_size"))
+				add_number(text, " burst_size=", band, "burst_size");
+			if (number(band, "prec_level"))
+				add_number(text, " prec_level=", band, "prec_level");
+			text_add(text, "\n");
+		}
+	}
+}
+
+static void render_meter_stats(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *meter, *band;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach ((json_t *)answer, i, meter) {
+		add_number(text, "meter:", meter, "meter_id");
+		add_number(text, " flow_count:", meter, "flow_count");
+		add_number(text, " packet_in_count:", meter, "packet_in_count");
+		add_number(text, " byte_in_count:", meter, "byte_in_count");
+		text_addf(text, " duration:%.3fs bands:\n",
+			  json_real_value(json_object_get(meter, "duration")));
+		json_array_foreach (json_object_get(meter, "bands"), k, band) {
+			text_addf(text, "%zu:", k);
+			add_number(text, " packet_count:", band, "packet_count");
+			add_number(text, " byte_count:", band, "byte_count");
+			text_add(text, "\n");
+		}
+	}
+}
+
+static void render_meter_features(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	add_number(text, "max_meter:", answer, "max_meter");
+	add_number(text, " max_bands:", answer, "max_bands");
+	add_number(text, " max_color:", answer, "max_color");
+	add_words(text, "\nband_types:", json_object_get(answer, "band_types"));
+	add_words(text, "capabilities:", json_object_get(answer, "capabilities"));
+}
+
 static void render_cost(const json_t *answer, struct text *text)
 {
 	json_t *table, *part;
@@ -460,17 +526,6 @@ static void render_tables_desc(const json_t *request, const json_t *answer, stru
 {
 	(void)request;
 	each_table(answer, is_plain_desc, render_table_desc, text);
-}
-
-static void add_words(struct text *text, const char *before, const json_t *list)
-{
-	json_t *word;
-	size_t i;
-
-	text_add(text, before);
-	json_array_foreach ((json_t *)list, i, word)
-		text_addf(text, " %s", json_string_value(word));
-	text_add(text, "\n");
 }
 
 static void render_max_entries(const json_t *table, struct text *text)
@@ -585,6 +640,9 @@ static const struct {
 	{ "fdb-show", render_fdb },
 	{ "dump-groups", render_groups },
 	{ "dump-group-stats", render_group_stats },
+	{ "dump-meters", render_meters },
+	{ "meter-stats", render_meter_stats },
+	{ "meter-features", render_meter_features },
 	{ "dump-aggregate", render_aggregate },
 	{ "dump-ipfix-flow", render_samples },
 	{ "dump-tables", render_tables },

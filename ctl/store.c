@@ -34,6 +34,11 @@ enum statement {
 	DELETE_GROUPS,
 	EACH_GROUP,
 	GET_GROUP,
+	PUT_METER,
+	DELETE_METER,
+	DELETE_METERS,
+	EACH_METER,
+	GET_METER,
 	LAST_FLOW,
 	FIND_BRIDGE,
 	ADD_BRIDGE,
@@ -69,6 +74,12 @@ static const char *const statement_texts[N_STATEMENTS] = {
 	[DELETE_GROUPS] = "DELETE FROM flow_group WHERE bridge=?1",
 	[EACH_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 ORDER BY group_id",
 	[GET_GROUP] = "SELECT group_id, text FROM flow_group WHERE bridge=?1 AND group_id=?2",
+	[PUT_METER] = ("INSERT INTO flow_meter (bridge, meter_id, text) VALUES (?1,?2,?3) "
+		       "ON CONFLICT DO UPDATE SET text=?3"),
+	[DELETE_METER] = "DELETE FROM flow_meter WHERE bridge=?1 AND meter_id=?2",
+	[DELETE_METERS] = "DELETE FROM flow_meter WHERE bridge=?1",
+	[EACH_METER] = "SELECT meter_id, text FROM flow_meter WHERE bridge=?1 ORDER BY meter_id",
+	[GET_METER] = "SELECT meter_id, text FROM flow_meter WHERE bridge=?1 AND meter_id=?2",
 };
 
 // A bridge that flows were added to since the last rollback.
@@ -293,13 +304,13 @@ static int add_missing_columns(struct store *store, struct error *error)
 // Tables that a later release of the same version added.
 static int add_missing_tables(struct store *store, struct error *error)
 {
-	if (sqlite3_table_column_metadata(store->db, NULL, "flow_group", NULL, NULL, NULL, NULL,
-					  NULL, NULL) == SQLITE_OK)
-		return 0;
 	return execute(store,
-		       "CREATE TABLE flow_group (bridge TEXT NOT NULL, "
+		       "CREATE TABLE IF NOT EXISTS flow_group (bridge TEXT NOT NULL, "
 		       "group_id INTEGER NOT NULL, text TEXT NOT NULL, "
-		       "PRIMARY KEY (bridge, group_id))",
+		       "PRIMARY KEY (bridge, group_id));"
+		       "CREATE TABLE IF NOT EXISTS flow_meter (bridge TEXT NOT NULL, "
+		       "meter_id INTEGER NOT NULL, text TEXT NOT NULL, "
+		       "PRIMARY KEY (bridge, meter_id));",
 		       "upgrade", error);
 }
 
@@ -856,40 +867,50 @@ int store_get_flow(struct store *store, uint64_t id,
 	return visit_rows(store, store->statements[GET_FLOW], visit, context, error);
 }
 
-int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,
-		    struct error *error)
+// --- Groups and meters: texts by bridge and number ---
+
+static int put_text(struct store *store, enum statement which, const char *bridge, uint32_t id,
+		    const char *text, struct error *error)
 {
 	LOCKED(store);
-	sqlite3_stmt *statement = store->statements[PUT_GROUP];
+	sqlite3_stmt *statement = store->statements[which];
 
 	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 2, group_id);
+	sqlite3_bind_int64(statement, 2, id);
 	sqlite3_bind_text(statement, 3, text, -1, SQLITE_STATIC);
-	return run(store, PUT_GROUP, error);
+	return run(store, which, error);
 }
 
-int store_delete_group(struct store *store, const char *bridge, uint32_t group_id,
+static int delete_text(struct store *store, enum statement which, const char *bridge, uint32_t id,
 		       struct error *error)
 {
 	LOCKED(store);
-	sqlite3_bind_text(store->statements[DELETE_GROUP], 1, bridge, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(store->statements[DELETE_GROUP], 2, group_id);
-	return run(store, DELETE_GROUP, error);
+	sqlite3_bind_text(store->statements[which], 1, bridge, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(store->statements[which], 2, id);
+	return run(store, which, error);
 }
 
-int store_delete_groups(struct store *store, const char *bridge, struct error *error)
+static int delete_texts(struct store *store, enum statement which, const char *bridge,
+			struct error *error)
 {
 	LOCKED(store);
-	sqlite3_bind_text(store->statements[DELETE_GROUPS], 1, bridge, -1, SQLITE_STATIC);
-	return run(store, DELETE_GROUPS, error);
+	sqlite3_bind_text(store->statements[which], 1, bridge, -1, SQLITE_STATIC);
+	return run(store, which, error);
 }
 
-static int visit_groups(struct store *store, sqlite3_stmt *statement, store_group_visitor visit,
-			void *context, struct error *error)
+// The visitors of both have one type.
+static int visit_texts(struct store *store, enum statement which, const char *bridge,
+		       const uint32_t *id, store_group_visitor visit, void *context,
+		       struct error *error)
 {
+	LOCKED(store);
+	sqlite3_stmt *statement = store->statements[which];
 	int result = 0;
 	int step = SQLITE_DONE;
 
+	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
+	if (id)
+		sqlite3_bind_int64(statement, 2, *id);
 	while (!result && (step = sqlite3_step(statement)) == SQLITE_ROW)
 		result = visit(context, (uint32_t)sqlite3_column_int64(statement, 0),
 			       (const char *)sqlite3_column_text(statement, 1), error);
@@ -899,23 +920,60 @@ static int visit_groups(struct store *store, sqlite3_stmt *statement, store_grou
 	return result;
 }
 
+int store_put_group(struct store *store, const char *bridge, uint32_t group_id, const char *text,
+		    struct error *error)
+{
+	return put_text(store, PUT_GROUP, bridge, group_id, text, error);
+}
+
+int store_delete_group(struct store *store, const char *bridge, uint32_t group_id,
+		       struct error *error)
+{
+	return delete_text(store, DELETE_GROUP, bridge, group_id, error);
+}
+
+int store_delete_groups(struct store *store, const char *bridge, struct error *error)
+{
+	return delete_texts(store, DELETE_GROUPS, bridge, error);
+}
+
 int store_each_group(struct store *store, const char *bridge, store_group_visitor visit,
 		     void *context, struct error *error)
 {
-	LOCKED(store);
-	sqlite3_stmt *statement = store->statements[EACH_GROUP];
-
-	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
-	return visit_groups(store, statement, visit, context, error);
+	return visit_texts(store, EACH_GROUP, bridge, NULL, visit, context, error);
 }
 
 int store_get_group(struct store *store, const char *bridge, uint32_t group_id,
 		    store_group_visitor visit, void *context, struct error *error)
 {
-	LOCKED(store);
-	sqlite3_stmt *statement = store->statements[GET_GROUP];
+	return visit_texts(store, GET_GROUP, bridge, &group_id, visit, context, error);
+}
 
-	sqlite3_bind_text(statement, 1, bridge, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 2, group_id);
-	return visit_groups(store, statement, visit, context, error);
+int store_put_meter(struct store *store, const char *bridge, uint32_t meter_id, const char *text,
+		    struct error *error)
+{
+	return put_text(store, PUT_METER, bridge, meter_id, text, error);
+}
+
+int store_delete_meter(struct store *store, const char *bridge, uint32_t meter_id,
+		       struct error *error)
+{
+	return delete_text(store, DELETE_METER, bridge, meter_id, error);
+}
+
+int store_delete_meters(struct store *store, const char *bridge, struct error *error)
+{
+	return delete_texts(store, DELETE_METERS, bridge, error);
+}
+
+int store_each_meter(struct store *store, const char *bridge, store_meter_visitor visit,
+		     void *context, struct error *error)
+{
+	return visit_texts(store, EACH_METER, bridge, NULL, visit, context, error);
+}
+
+int store_get_meter(struct store *store, const char *bridge, uint32_t meter_id,
+		    store_meter_visitor visit, void *context, struct error *error)
+{
+	return visit_texts(store, GET_METER, bridge, &meter_id, visit, context, error);
 }

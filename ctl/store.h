@@ -77,4 +77,17 @@ int store_each_group(struct store *store, const char *bridge, store_group_visito
 int store_get_group(struct store *store, const char *bridge, uint32_t group_id,
 		    store_group_visitor visit, void *context, struct error *error);
 
+// Meters, each as its canonical text ("meter=1,kbps,bands=...").
+typedef int (*store_meter_visitor)(void *context, uint32_t meter_id, const char *text,
+				   struct error *error);
+int store_put_meter(struct store *store, const char *bridge, uint32_t meter_id, const char *text,
+		    struct error *error);
+int store_delete_meter(struct store *store, const char *bridge, uint32_t meter_id,
+		       struct error *error);
+int store_delete_meters(struct store *store, const char *bridge, struct error *error);
+int store_each_meter(struct store *store, const char *bridge, store_meter_visitor visit,
+		     void *context, struct error *error);
+int store_get_meter(struct store *store, const char *bridge, uint32_t meter_id,
+		    store_meter_visitor visit, void *context, struct error *error);
+
 #endif

@@ -6,6 +6,7 @@
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
 #include "ctl/handlers.h"
+#include "ctl/meter_keep.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -265,6 +266,7 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 	if (result)
 		return result;
 	group_keep_begin();
+	meter_keep_begin();
 	if (new_config)
 		result = control->apply->prepare(control->apply->context, old, transaction->config,
 						 error);
@@ -274,6 +276,8 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 		result = flow_keep_check(error);
 	if (!result)
 		result = group_keep_check(error);
+	if (!result)
+		result = meter_keep_check(error);
 	if (!result && new_config)
 		result = store_write(control->store, old, transaction->config, error);
 	if (!result)
@@ -281,6 +285,7 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 	if (!result) {
 		flow_keep_commit();
 		group_keep_commit();
+		meter_keep_commit();
 		if (new_config)
 			control->apply->finish(control->apply->context, transaction->config);
 		return 0;
@@ -290,8 +295,10 @@ static int change(struct transaction *transaction, bool new_config, const json_t
 	if (new_config)
 		control->apply->restore(control->apply->context, old);
 	group_keep_undo_before_flows();
+	meter_keep_undo_before_flows();
 	flow_keep_undo();
 	group_keep_undo_after_flows();
+	meter_keep_undo_after_flows();
 	return result;
 }
 

@@ -5,6 +5,7 @@
 #include "ctl/apply.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
+#include "ctl/meter_keep.h"
 #include "ctl/options.h"
 #include "ctl/process.h"
 #include "ctl/server.h"
@@ -200,6 +201,7 @@ static int start_switch(struct daemon *daemon, struct error *error)
 	daemon->has_bridges = true;
 	flow_keep_start(daemon->control.store);
 	group_keep_start(daemon->control.store);
+	meter_keep_start(daemon->control.store);
 	daemon->control.apply = &apply_switch;
 	return apply_start(daemon->control.config, daemon->control.store, error);
 }
@@ -243,6 +245,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->has_bridges) {
 		flow_keep_stop();
 		group_keep_stop();
+		meter_keep_stop();
 		apply_stop();
 	}
 	if (daemon->has_workers)

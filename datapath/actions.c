@@ -346,6 +346,9 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 		group_run(forward, ((const struct op_group *)op)->group_id, table_id, packets,
 			  depth, last && next && !depth && !(vector->has_action_set & packets));
 		break;
+	case OP_METER:
+		actions_meter(forward, ((const struct op_number *)op)->number, packets, depth);
+		break;
 	case OP_GOTO_TABLE:
 		pipeline_next_add(next, ((const struct op_goto_table *)op)->table_id, packets);
 		return false;

@@ -34,6 +34,8 @@ void actions_bundle(struct forward *forward, const struct op_bundle *op, uint64_
 // actions_trace.c: tell of an op of a traced packet, before and after it runs.
 void actions_trace_begin(struct forward *forward, const struct op *op);
 void actions_trace_end(struct forward *forward, const struct op *op);
+// actions_meter.c
+void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsigned int depth);
 
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);

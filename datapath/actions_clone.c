@@ -114,6 +114,7 @@ static void clone_some(struct forward *forward, const struct op_nested *clone, u
 	struct saved_packet saved[CLONE_PACKETS];
 	unsigned int n = 0;
 
+	forward->metered &= ~packets;
 	for_each_packet(i, packets) save(forward, (unsigned int)i, &saved[n++]);
 	actions_run_list(forward, (const uint8_t *)clone->ops, clone->length, table_id, packets,
 			 depth, NULL);
@@ -121,6 +122,8 @@ static void clone_some(struct forward *forward, const struct op_nested *clone, u
 		actions_run_sets(forward, packets & ~forward->finished, depth);
 	while (n-- > 0)
 		restore(forward, &saved[n]);
+	forward->finished &= ~(forward->metered & packets);
+	forward->metered &= ~packets;
 }
 
 void actions_clone(struct forward *forward, const struct op_nested *clone, uint8_t table_id,

@@ -16,6 +16,7 @@ struct forward {
 	uint64_t finished; // packets that no further action may touch (dropped on the way)
 	uint64_t exhausted; // of these, packets whose budget is used up: also behind a bucket
 	uint64_t exited; // their lists of actions are over (exit), their action set is not
+	uint64_t metered; // finished by a meter: a clone, but not what comes behind it
 	uint64_t stopped; // the list of actions under way is over for them, outer ones go on
 	uint32_t n_lookups; // of the whole vector
 	bool may_output_table; // a packet-out's own actions run

@@ -49,6 +49,7 @@ struct forwarding_flood {
 };
 
 struct group_table;
+struct meter_table;
 
 // How often the sample action chose a packet, by set of collectors. Sorted; immutable.
 struct sample_counter {
@@ -78,6 +79,7 @@ struct forwarding {
 	// Number of the counter plus one, 0 for none: packets looked up, and instead of bytes those
 	// that hit.
 	uint32_t table_counters[N_TABLES];
+	struct meter_table *meters; // NULL: none
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

@@ -73,6 +73,7 @@ static void run_chunk(struct forward *forward, const struct group_bucket *bucket
 	for_each_packet(i, ready) restore(forward, (unsigned int)i, &saved[n++]);
 	// What ended in the bucket goes on behind it, unless its budget is used up.
 	forward->finished &= ~ready | forward->exhausted;
+	forward->metered &= ~ready;
 }
 
 // --- Buckets ---

@@ -8,6 +8,7 @@
 
 // Where OpenFlow puts an instruction among the others. Plain actions are "apply".
 enum action_place {
+	PLACE_START,
 	PLACE_METER,
 	PLACE_APPLY,
 	PLACE_CLEAR,
@@ -46,6 +47,7 @@ ACTION_PARSER(action_parse_controller);
 ACTION_PARSER(action_parse_resubmit);
 ACTION_PARSER(action_parse_goto_table);
 ACTION_PARSER(action_parse_group);
+ACTION_PARSER(action_parse_meter);
 ACTION_PARSER(action_parse_set_field);
 ACTION_PARSER(action_parse_load);
 ACTION_PARSER(action_parse_mod);
@@ -84,6 +86,7 @@ ACTION_FORMATTER(action_format_controller);
 ACTION_FORMATTER(action_format_resubmit);
 ACTION_FORMATTER(action_format_goto_table);
 ACTION_FORMATTER(action_format_group);
+ACTION_FORMATTER(action_format_meter);
 ACTION_FORMATTER(action_format_set);
 ACTION_FORMATTER(action_format_move);
 ACTION_FORMATTER(action_format_push_vlan);

@@ -147,7 +147,7 @@ struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B]
 	struct subfield subfield;
 };
 
-struct op_number { // set_queue:N, delete_field:tun_metadataN
+struct op_number { // set_queue:N, delete_field:tun_metadataN, meter:N
 	struct op op;
 	uint32_t number;
 	uint32_t reserved;

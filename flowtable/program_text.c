@@ -190,7 +190,7 @@ static int split_action(struct action_parser *parser, struct span item, struct s
 
 int actions_parse(struct action_parser *parser, struct span list)
 {
-	enum action_place last = PLACE_METER;
+	enum action_place last = PLACE_START;
 	const char *last_word = "";
 	const char *end = list.at + list.length;
 	const char *at = list.at;

@@ -9,6 +9,7 @@
 #include "datapath/datapath.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/group.h"
+#include "ofproto/meter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -224,6 +225,7 @@ static void free_bridge(void *pointer)
 	bridge_groups_destroy(bridge);
 	bridge_tables_exit(bridge);
 	bridge_samples_exit(bridge);
+	bridge_meters_destroy(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
 	flow_index_free(&bridge->index);

@@ -1,6 +1,7 @@
 #include "ofproto/flow_index.h"
 
 #include "common/hash.h"
+#include "flowtable/meter_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -202,20 +203,57 @@ static void port_remove(struct flow_index *index, struct flow *flow)
 	free(list);
 }
 
+// Counts by meter; number 0 has the sum.
+static int meter_add_flow(struct flow_index *index, const struct flow *flow)
+{
+	const uint32_t id = program_meter(flow->program);
+
+	if (!id)
+		return 0;
+	if (!index->meters)
+		index->meters = calloc(METER_ID_MAX + 1, sizeof(*index->meters));
+	if (!index->meters)
+		return -ENOMEM;
+	index->meters[0]++;
+	index->meters[id]++;
+	return 0;
+}
+
+static void meter_remove_flow(struct flow_index *index, const struct flow *flow)
+{
+	const uint32_t id = program_meter(flow->program);
+
+	if (!id)
+		return;
+	index->meters[0]--;
+	index->meters[id]--;
+}
+
+uint32_t flow_index_count_meter(const struct flow_index *index, uint32_t id)
+{
+	return index->meters ? index->meters[id == METER_ID_ALL ? 0 : id] : 0;
+}
+
 int flow_index_add(struct flow_index *index, struct flow *flow)
 {
-	int result = port_add(index, flow);
+	int result = meter_add_flow(index, flow);
 
 	if (result)
 		return result;
-	result = cookie_add(index, flow);
+	result = port_add(index, flow);
+	if (!result) {
+		result = cookie_add(index, flow);
+		if (result)
+			port_remove(index, flow);
+	}
 	if (result)
-		port_remove(index, flow);
+		meter_remove_flow(index, flow);
 	return result;
 }
 
 void flow_index_remove(struct flow_index *index, struct flow *flow)
 {
+	meter_remove_flow(index, flow);
 	cookie_remove(index, flow);
 	port_remove(index, flow);
 }
@@ -230,6 +268,7 @@ void flow_index_free(struct flow_index *index)
 		free(list);
 	}
 	free(index->cookies);
+	free(index->meters);
 	*index = (struct flow_index){ 0 };
 }
 

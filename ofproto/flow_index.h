@@ -21,12 +21,16 @@ struct flow_index {
 	uint32_t n_cookie_chains; // a power of two, or 0
 	uint32_t n_cookies;
 	struct flow_port_list *ports; // as many as ports are sent to
+	uint32_t *meters; // how many flows use each; NULL while none does
 };
 
 // A flow came, or goes, or is about to get another cookie or program. 0 or -ENOMEM.
 int flow_index_add(struct flow_index *index, struct flow *flow);
 void flow_index_remove(struct flow_index *index, struct flow *flow);
 void flow_index_free(struct flow_index *index);
+
+// How many flows use the meter; METER_ID_ALL: any.
+uint32_t flow_index_count_meter(const struct flow_index *index, uint32_t id);
 
 // Call visit() for flows among which all with this cookie are; it returns 0 to go on.
 int flow_index_each_cookie(const struct flow_index *index, uint64_t cookie,

@@ -11,6 +11,7 @@
 #include "ofproto/bundle_internal.h"
 #include "ofproto/group.h"
 #include "ofproto/learn.h"
+#include "ofproto/meter.h"
 #include "ofproto/table_config.h"
 
 #include <errno.h>
@@ -90,6 +91,8 @@ static int check_program(const struct bridge *bridge, const struct program *prog
 		return error_set(error, ERANGE, "table %u does not exist: tables are 0 to %u",
 				 table_id, N_TABLES - 1);
 	status = check_goto(program, table_id, error);
+	if (!status)
+		status = meter_check_program(bridge, program, error);
 	return status < 0 ? status : group_check_program(bridge, program, error);
 }
 

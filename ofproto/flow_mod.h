@@ -45,6 +45,7 @@ enum flow_removed_reason {
 	FLOW_REMOVED_DELETE,
 	FLOW_REMOVED_GROUP_DELETE, // a group that it went to was deleted
 	FLOW_REMOVED_EVICTION, // it gave way to another (table_config.h)
+	FLOW_REMOVED_METER_DELETE, // its meter was deleted
 };
 // A flow's timeouts were shortened (fin_timeout).
 void flow_mod_shortened(struct bridge *bridge, const struct flow *flow);

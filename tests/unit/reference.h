@@ -10,6 +10,7 @@
 #include "datapath/drop.h"
 #include "flowtable/flow_text.h"
 #include "flowtable/group_text.h"
+#include "flowtable/meter_text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -85,12 +86,15 @@ struct ref_port {
 
 #define REF_MAX_GROUPS 8
 #define REF_SAMPLE_SETS 3 // sets of collectors, by number
+#define REF_MAX_METERS 8
 
 struct ref_bridge {
 	unsigned int n_groups;
 	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge; no selects
 	uint64_t n_sampled[REF_SAMPLE_SETS]; // counted by ref_run()
 	uint64_t sampled_bytes[REF_SAMPLE_SETS];
+	unsigned int n_meters;
+	struct meter_text meters[REF_MAX_METERS]; // a rate is 0, or more than anybody sends
 	unsigned int n_ports;
 	struct ref_port ports[REF_MAX_PORTS]; // ascending by number, LOCAL last
 	unsigned int n_flows[REF_MAX_TABLES];

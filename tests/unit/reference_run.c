@@ -21,6 +21,7 @@ struct run {
 	bool stopped; // nothing more happens to the packet
 	bool exited; // nothing more but its action set
 	bool ended; // the actions under way are over, outer ones are not
+	bool metered; // stopped by a meter: that is over behind a clone or a bucket
 	bool exhausted; // not even behind the group whose bucket it is in
 	enum drop_reason reason; // if it has no instance at the end
 	uint64_t n_instances;
@@ -492,13 +493,14 @@ static void run_clone(struct run *run, const struct op_nested *op, unsigned int 
 		abort();
 	*copy = *run;
 	copy->stack = copy_stack(run->stack);
+	copy->metered = false;
 	run_list(copy, (const uint8_t *)op->ops, (const uint8_t *)op->ops + op->length, &table,
 		 NULL, depth, false);
 	if (!copy->stopped)
 		run_own_set(copy, depth);
 	run->n_instances = copy->n_instances;
 	run->reason = copy->reason;
-	run->stopped = copy->stopped;
+	run->stopped = copy->stopped && !copy->metered;
 	run->exited = copy->exited;
 	run->exhausted = copy->exhausted;
 	free(copy->stack);
@@ -710,6 +712,7 @@ static void run_bucket(struct run *run, const struct bucket_text *bucket, unsign
 	run->packet = packet;
 	run->key = key;
 	run->stopped = run->exhausted;
+	run->metered = false;
 	run->exited = false;
 }
 
@@ -732,6 +735,48 @@ static void group(struct run *run, uint32_t id, unsigned int table, unsigned int
 	}
 	if (found->type == GROUP_FAST_FAILOVER)
 		drop(run, DROP_NO_BUCKET);
+}
+
+// --- Meters ---
+
+// The drop precedence is the middle of AFxy, y from 1 to 3.
+static void remark(struct run *run, unsigned int prec_level)
+{
+	struct key want = run->key;
+	struct ref_layout layout;
+
+	ref_parse(&run->packet, &want, &layout);
+	if (!layout.ipv4 && !layout.ipv6)
+		return;
+	for (unsigned int class = 1; class <= 4; class ++)
+		for (unsigned int y = 1; y <= 3; y++) {
+			unsigned int raised = y + prec_level > 3 ? 3 : y + prec_level;
+
+			if (run->key.core.ip_tos >> 2 == class * 8 + y * 2)
+				want.core.ip_tos = (uint8_t)((class * 8 + raised * 2) << 2 |
+							     (run->key.core.ip_tos & 3));
+		}
+	store(run, &want);
+}
+
+// All bands of rate 0 are exceeded, and no others; the first has the packet.
+static void meter(struct run *run, uint32_t id)
+{
+	for (unsigned int i = 0; i < run->bridge->n_meters; i++) {
+		const struct meter_text *found = &run->bridge->meters[i];
+		unsigned int b = 0;
+
+		while (b < found->n_bands && found->bands[b].rate)
+			b++;
+		if (found->id != id || b == found->n_bands)
+			continue;
+		if (found->bands[b].type == METER_DSCP_REMARK) {
+			remark(run, found->bands[b].prec_level);
+			return;
+		}
+		drop(run, DROP_METER);
+		run->stopped = run->metered = true;
+	}
 }
 
 // --- Programs ---
@@ -792,6 +837,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		break;
 	case OP_GROUP:
 		group(run, ((const struct op_group *)op)->group_id, *table, depth);
+		break;
+	case OP_METER:
+		meter(run, ((const struct op_number *)op)->number);
 		break;
 	case OP_GOTO_TABLE:
 		*table = ((const struct op_goto_table *)op)->table_id;
@@ -921,7 +969,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	run.packet = *packet;
 	run.packet.retyped = false;
 	run.length = packet->size;
-	run.stopped = run.exited = run.ended = run.exhausted = false;
+	run.stopped = run.exited = run.ended = run.exhausted = run.metered = false;
 	stack.n = stack.lowest = stack.kept = 0;
 	run.stack = &stack;
 	run.reason = DROP_ACTION;

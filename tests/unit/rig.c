@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "datapath/group.h"
 #include "datapath/learn.h"
+#include "datapath/meter.h"
 #include "datapath/stack.h"
 #include "tests/unit/eal.h"
 
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_mempool.h>
 
 #define MAX_LEVELS 3
@@ -186,6 +188,40 @@ static void add_samples(struct rig *rig)
 	rig->forwarding.samples = table;
 }
 
+// Meters that either stop everything or nothing, so that time makes no difference.
+static void add_meters(struct rig *rig)
+{
+	static const char *const texts[] = {
+		"meter=1,kbps,bands=type=drop,rate=4294967295",
+		"meter=2,pktps,bands=type=dscp_remark,rate=0,prec_level=1",
+		"meter=3,kbps,bands=type=dscp_remark,rate=0,prec_level=2,type=drop,rate=4294967295",
+		("meter=4,kbps,bands=type=drop,rate=4294967295,"
+		 "type=dscp_remark,rate=4294967294,prec_level=1"),
+		"meter=5,pktps,bands=type=drop,rate=0",
+	};
+
+	for (unsigned int i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct meter_text *text = &rig->ref.meters[rig->ref.n_meters++];
+		struct meter *meter;
+
+		if (meter_text_parse(texts[i], METER_TEXT_ADD, text, NULL))
+			abort();
+		meter = meter_create(text, NULL, rte_get_tsc_hz(), rte_rdtsc());
+		if (!meter || meter_table_set(&rig->forwarding.meters, text->id, meter) < 0)
+			abort();
+	}
+}
+
+static void clear_meters(struct rig *rig)
+{
+	struct meter_table *table = rig->forwarding.meters;
+
+	for (unsigned int i = 0; i < rig->ref.n_meters; i++)
+		meter_free(meter_find(table, rig->ref.meters[i].id));
+	free(table->chunks[0]);
+	free(table);
+}
+
 struct rig *rig_create(void)
 {
 	struct rig *rig = create_aligned(sizeof(*rig));
@@ -203,6 +239,7 @@ struct rig *rig_create(void)
 	}
 	rig->forwarding.flood = flood;
 	add_samples(rig);
+	add_meters(rig);
 	for (rig->levels = test_hot_levels(); rig->levels[rig->n_levels]; rig->n_levels++)
 		;
 	rig->result.outputs = calloc(REF_MAX_OUTPUTS, sizeof(*rig->result.outputs));
@@ -217,6 +254,7 @@ void rig_destroy(struct rig *rig)
 {
 	rig_clear(rig);
 	clear_groups(rig);
+	clear_meters(rig);
 	rcu_barrier();
 	counter_set_destroy(rig->worker->counters);
 	free(rig->worker->ports);

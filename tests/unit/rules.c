@@ -1055,6 +1055,8 @@ static void actions(struct rule *rule)
 
 	add(rule, ",actions=");
 	start = rule->length;
+	if (chance(rule, 15))
+		add(rule, ",meter:%u", 1 + below(rule, RULE_METERS + 1));
 	for (unsigned int i = 0; i < n; i++)
 		action(rule);
 	if (chance(rule, 3))

@@ -9,6 +9,7 @@
 
 #define RULE_TABLES 4
 #define RULE_SIZE 1024
+#define RULE_METERS 5 // numbered from 1, those of the rig; flows also use one more
 #define RULE_GROUPS 6 // numbered from 1; flows also go to one more, which is not there
 
 struct rule_options {

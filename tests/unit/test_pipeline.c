@@ -124,7 +124,7 @@ static void check_stats(const struct rig_stats *stats)
 		    i == DROP_IN_PORT || i == DROP_PORT_DOWN || i == DROP_NO_PEER ||
 		    i == DROP_TX_MTU || i == DROP_RX_INVALID || i == DROP_TTL ||
 		    i == DROP_CONTROLLER || i == DROP_STACK || i == DROP_MPLS_LABELS ||
-		    i == DROP_NO_GROUP || i == DROP_NO_BUCKET)
+		    i == DROP_NO_GROUP || i == DROP_NO_BUCKET || i == DROP_METER)
 			assert_true(stats->n_drops[i] > 0);
 }
 

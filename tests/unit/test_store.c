@@ -358,6 +358,60 @@ static void test_groups(void **state)
 	store_close(store);
 }
 
+static int check_meter(void *context, uint32_t id, const char *text, struct error *error)
+{
+	char expected[64];
+
+	(void)error;
+	snprintf(expected, sizeof(expected), "meter=%u", id);
+	assert_string_equal(text, expected);
+	*(unsigned int *)context += id;
+	return 0;
+}
+
+// A store of a release that knew no meters is opened and gets them.
+static void test_meters(void **state)
+{
+	struct store *store = open_store();
+	unsigned int sum = 0;
+	char command[512];
+
+	(void)state;
+	store_close(store);
+	snprintf(command, sizeof(command), "sqlite3 %s 'DROP TABLE flow_meter'", path);
+	if (system(command) != 0)
+		skip();
+	store = open_store();
+	store_begin(store, NULL);
+	assert_int_equal(store_put_meter(store, "br0", 65535, "meter=0", NULL), 0);
+	assert_int_equal(store_put_meter(store, "br0", 7, "meter=8", NULL), 0);
+	assert_int_equal(store_put_meter(store, "br0", 7, "meter=7", NULL), 0);
+	assert_int_equal(store_put_meter(store, "br0", 5, "meter=5", NULL), 0);
+	assert_int_equal(store_put_meter(store, "br1", 7, "meter=7", NULL), 0);
+	assert_int_equal(store_put_group(store, "br0", 5, "group_id=5", NULL), 0);
+	assert_int_equal(store_delete_meter(store, "br0", 65535, NULL), 0);
+	assert_int_equal(store_commit(store, NULL), 0);
+	store_close(store);
+	store = open_store();
+	assert_int_equal(store_each_meter(store, "br0", check_meter, &sum, NULL), 0);
+	assert_int_equal(sum, 12);
+	sum = 0;
+	assert_int_equal(store_get_meter(store, "br0", 7, check_meter, &sum, NULL), 0);
+	assert_int_equal(sum, 7);
+	store_begin(store, NULL);
+	assert_int_equal(store_delete_meters(store, "br0", NULL), 0);
+	sum = 0;
+	assert_int_equal(store_each_meter(store, "br0", check_meter, &sum, NULL), 0);
+	assert_int_equal(sum, 0);
+	assert_int_equal(store_each_group(store, "br0", check_group, &sum, NULL), 0);
+	assert_int_equal(sum, 5);
+	store_rollback(store);
+	sum = 0;
+	assert_int_equal(store_each_meter(store, "br1", check_meter, &sum, NULL), 0);
+	assert_int_equal(sum, 7);
+	store_close(store);
+}
+
 static void write_bytes(off_t offset, const char *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT, 0600);
@@ -433,6 +487,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_meters, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),

@@ -414,6 +414,7 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_DEC_MPLS_TTL:
 		actions_mpls(forward, op, packets);
 		break;
+	case OP_CONJUNCTION: // tables give other flows for it
 	case OP_NOTE:
 	case OP_SAMPLE: // nothing listens
 	case OP_DELETE_FIELD: // no packet carries options yet

@@ -61,9 +61,20 @@ uint64_t pipeline_charge(struct forward *forward, uint64_t packets)
 	return packets & ~over;
 }
 
-static void trace_lookup(struct forward *forward, uint8_t table_id, uint64_t packets,
-			 const struct flow *const *results, unsigned int depth)
+// Look up and tell of it.
+static void trace_lookup(struct forward *forward, const struct table *table, uint8_t table_id,
+			 uint64_t packets, const struct flow **results, unsigned int depth)
 {
+	struct table_conjunction conjunction = { 0 };
+
+	if (table)
+		table_lookup_explained(table, &forward->vector->keys, packets, results,
+				       &conjunction);
+	for_each_packet(i, conjunction.packets) forward->trace->note(
+		forward->trace->context, depth,
+		"table %u: a flow of each dimension of conjunction %u matches, "
+		"so the packet is looked up with conj_id=%u",
+		table_id, conjunction.ids[i], conjunction.ids[i]);
 	for_each_packet(i, packets)
 	{
 		struct key key;
@@ -104,14 +115,14 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 			vector_core(forward->vector, (unsigned int)i)->in_port;
 		set_in_port(forward->vector, packets, in_port);
 	}
-	if (likely(table)) {
+	if (likely(table && !forward->trace)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
-		for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
 	if (unlikely(forward->trace))
-		trace_lookup(forward, table_id, packets, results, depth);
+		trace_lookup(forward, table, table_id, packets, results, depth);
+	for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
 	if (unlikely(in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];

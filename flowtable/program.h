@@ -281,6 +281,18 @@ struct op_learn { // learn(...)
 	struct learn_spec specs[];
 };
 
+// conjunction(ID,K/N): the flow matches in dimension K of the N that conjunction ID has. Never run:
+// tables keep such flows apart and look the conjunction's flow up instead (table_clauses.c).
+#define CONJUNCTION_MIN_DIMENSIONS 2
+#define CONJUNCTION_MAX_DIMENSIONS 64
+struct op_conjunction {
+	struct op op;
+	uint32_t id;
+	uint8_t dimension; // from 1
+	uint8_t n_dimensions;
+	uint8_t reserved[2];
+};
+
 // Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_mpls_ttl, pop_queue,
 // clear_actions, exit, drop.
 
@@ -299,6 +311,7 @@ struct program {
 #define PROGRAM_WRITES_ACTION_SET 1
 #define PROGRAM_CHANGES_TAGS 2 // may push or pop a VLAN tag
 #define PROGRAM_RESUBMITS 4
+#define PROGRAM_CONJUNCTION 32 // nothing but conjunctions and notes
 #define PROGRAM_FIN_TIMEOUT 64
 #define PROGRAM_LEARNS 128
 

@@ -26,7 +26,9 @@ int table_insert(struct table *table, struct flow *flow);
 void table_remove(struct table *table, struct flow *flow);
 
 // Put `flow` in the place of `old` (same match and priority) in one step; the caller owns `old`.
-void table_replace(struct table *table, struct flow *old, struct flow *flow);
+// Returns 0 or -ENOMEM, then nothing has changed; it cannot fail unless one of the two has
+// conjunctions and the other has not.
+int table_replace(struct table *table, struct flow *old, struct flow *flow);
 
 // The flow with exactly this match and priority, or NULL. O(1).
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority);
@@ -43,6 +45,18 @@ struct flow *table_next(const struct table *table, const struct flow *flow);
 // Worker or control thread. For each packet in `packets` set results[i] to its best flow, or NULL.
 void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		  const struct flow *results[VECTOR_SIZE]);
+
+// The same, and which packets came to their flow by a conjunction, and by which.
+struct table_conjunction {
+	uint64_t packets;
+	uint32_t ids[VECTOR_SIZE];
+};
+void table_lookup_explained(const struct table *table, const struct key_vector *keys,
+			    uint64_t packets, const struct flow *results[VECTOR_SIZE],
+			    struct table_conjunction *conjunction);
+
+// The program of a flow with conjunctions is about to change: to one with others.
+void table_change_begin(struct table *table);
 
 // Key lines that any flow of the table looks at (bit l: line l); monotonic until the table is
 // empty. For the parser: lines that nobody looks at are not filled.

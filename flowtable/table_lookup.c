@@ -2,6 +2,8 @@
 #include "flowtable/classifier/lanes.h"
 #include "flowtable/table_internal.h"
 
+#include <rte_branch_prediction.h>
+
 // A lookup that changes have overtaken so many times asks the writer to wait for it.
 #define FREE_ATTEMPTS 3
 
@@ -32,8 +34,8 @@ static uint64_t packets_settled(const struct classifier_result *result, uint64_t
 	return ~open;
 }
 
-static void view_lookup(const struct table_view *view, const struct key_vector *keys,
-			uint64_t packets, struct classifier_result *result)
+void table_view_lookup(const struct table_view *view, const struct key_vector *keys,
+		       uint64_t packets, struct classifier_result *result)
 {
 	for (uint32_t i = 0; i < view->n; i++) {
 		const struct table_entry *entry = &view->entries[i];
@@ -46,7 +48,7 @@ static void view_lookup(const struct table_view *view, const struct key_vector *
 	}
 }
 
-static void result_clear(struct classifier_result *result)
+void table_result_clear(struct classifier_result *result)
 {
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 		result->rank[i] = 0;
@@ -65,15 +67,19 @@ static void hold(const struct table *table, int change)
 
 // One pass over the parts. False if changes have overtaken it.
 static bool table_lookup_once(const struct table *table, const struct key_vector *keys,
-			      uint64_t packets, struct classifier_result *result)
+			      uint64_t packets, struct classifier_result *result,
+			      struct table_conjunction *conjunction)
 {
 	uint64_t version = __atomic_load_n(&table->version, __ATOMIC_SEQ_CST);
 	const struct table_view *view = rcu_read(&table->view);
+	const struct table_clauses *clauses = rcu_read(&table->clauses);
 
-	result_clear(result);
+	table_result_clear(result);
 	if (view)
-		view_lookup(view, keys, packets, result);
-	return !view || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
+		table_view_lookup(view, keys, packets, result);
+	if (unlikely(clauses))
+		table_clauses_lookup(clauses, view, keys, packets, result, conjunction);
+	return !(view || clauses) || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
 }
 
 // Each change is one store, and a lookup beside it sees it or not. But a lookup
@@ -82,13 +88,13 @@ static bool table_lookup_once(const struct table *table, const struct key_vector
 // changes count up `version` before they show, and a lookup during which it stood still met one
 // change at most. (All that may change is read with acquire order, so before the second look.)
 // Where changes come faster than lookups end, the writer waits for one lookup now and then.
-void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
-		  const struct flow *results[VECTOR_SIZE])
+static void lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
+		   const struct flow *results[VECTOR_SIZE], struct table_conjunction *conjunction)
 {
 	struct classifier_result result;
 	unsigned int attempts = 0;
 
-	while (!table_lookup_once(table, keys, packets, &result))
+	while (!table_lookup_once(table, keys, packets, &result, conjunction))
 		if (++attempts == FREE_ATTEMPTS)
 			hold(table, 1);
 	if (attempts >= FREE_ATTEMPTS)
@@ -98,4 +104,18 @@ void table_lookup(const struct table *table, const struct key_vector *keys, uint
 
 		results[i] = result.flow[i];
 	}
+}
+
+void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
+		  const struct flow *results[VECTOR_SIZE])
+{
+	lookup(table, keys, packets, results, NULL);
+}
+
+void table_lookup_explained(const struct table *table, const struct key_vector *keys,
+			    uint64_t packets, const struct flow *results[VECTOR_SIZE],
+			    struct table_conjunction *conjunction)
+{
+	conjunction->packets = 0;
+	lookup(table, keys, packets, results, conjunction);
 }

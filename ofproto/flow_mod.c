@@ -183,23 +183,76 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
-	if (old) {
+	if (old)
 		flow->kept_id = old->kept_id;
-		table_replace(table, old, flow);
-		timeout_remove(bridge, old);
-		flow_index_remove(&bridge->index, old);
-		learn_detach(old->program);
-		learn_removed(bridge, old);
-		flow_defer_free(old);
-	} else if (table_insert(table, flow) < 0) {
+	if ((old ? table_replace(table, old, flow) : table_insert(table, flow)) < 0) {
 		timeout_remove(bridge, flow);
 		flow_index_remove(&bridge->index, flow);
 		learn_detach(flow->program);
 		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
+	if (old) {
+		timeout_remove(bridge, old);
+		flow_index_remove(&bridge->index, old);
+		learn_detach(old->program);
+		learn_removed(bridge, old);
+		flow_defer_free(old);
+	}
 	if (observer.added)
 		observer.added(observer.context, bridge, flow);
+	return 0;
+}
+
+static bool is_clause(const struct program *program)
+{
+	return program->flags & PROGRAM_CONJUNCTION;
+}
+
+static void swap_counters(struct flow *a, struct flow *b)
+{
+	const uint32_t counter = a->counter;
+
+	a->counter = b->counter;
+	b->counter = counter;
+}
+
+// A flow gets its first conjunctions, or loses its last ones: tables hold it in another way, so
+// another flow takes its place and goes on with its counts. Takes one user of the program over.
+static int modify_kind(struct bridge *bridge, struct flow *old, const struct flow_text *change,
+		       struct program *program)
+{
+	struct flow_text text = {
+		.priority = old->priority,
+		.table_id = old->table_id,
+		.cookie = change->has_new_cookie ? change->new_cookie : old->cookie,
+		.idle_timeout = old->idle_timeout,
+		.hard_timeout = old->hard_timeout,
+		.importance = old->importance,
+		.flags = old->flags,
+		.out_port = OFPP_ANY,
+		.out_group = OFPP_ANY,
+		.program = program,
+	};
+	struct flow *flow;
+
+	match_unpack(old->mask, old->values, &text.match);
+	flow = flow_create(&text);
+	if (!flow) {
+		program_free(text.program);
+		return -ENOMEM;
+	}
+	flow->created_ns = old->created_ns;
+	swap_counters(flow, old);
+	if (add_flow(bridge, flow) < 0) {
+		swap_counters(flow, old);
+		flow_free(flow);
+		return -ENOMEM;
+	}
+	if (change->flags & FLOW_FLAG_RESET_COUNTS) {
+		flow_reset_counts(flow);
+		timeout_counts_reset(bridge, flow);
+	}
 	return 0;
 }
 
@@ -210,11 +263,15 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 	struct program *old = flow->program;
 	const uint64_t old_cookie = flow->cookie;
 
+	if (is_clause(old) != is_clause(program))
+		return modify_kind(bridge, flow, text, program);
 	if (learn_attach(bridge, program) < 0) {
 		program_free(program);
 		return -ENOMEM;
 	}
 	flow_index_remove(&bridge->index, flow);
+	if (is_clause(program)) // what lookups find depends on it
+		table_change_begin(bridge->forwarding->tables[flow->table_id]);
 	rcu_publish(&flow->program, program);
 	if (text->has_new_cookie)
 		flow->cookie = text->new_cookie;

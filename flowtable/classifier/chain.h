@@ -1,9 +1,11 @@
-// Flows with equal mask and values in a chain of falling rank: lookups only ever see its head.
+// Flows with equal mask and values in a chain of falling rank. Only lookups for conjunctions follow
+// the chain; all others see no more than its head.
 //
 // Each function returns the head afterwards. Control thread.
 #ifndef FLOWTABLE_CLASSIFIER_CHAIN_H
 #define FLOWTABLE_CLASSIFIER_CHAIN_H
 
+#include "common/rcu.h"
 #include "flowtable/flow.h"
 
 static inline struct flow *chain_insert(struct flow *head, struct flow *flow)
@@ -13,7 +15,7 @@ static inline struct flow *chain_insert(struct flow *head, struct flow *flow)
 	while (*link && (*link)->rank > flow->rank)
 		link = &(*link)->next;
 	flow->next = *link;
-	*link = flow;
+	rcu_publish(link, flow);
 	return head;
 }
 
@@ -24,7 +26,7 @@ static inline struct flow *chain_remove(struct flow *head, struct flow *flow)
 	while (*link && *link != flow)
 		link = &(*link)->next;
 	if (*link)
-		*link = flow->next;
+		rcu_publish(link, flow->next);
 	return head;
 }
 
@@ -36,7 +38,7 @@ static inline struct flow *chain_replace(struct flow *head, struct flow *old, st
 		link = &(*link)->next;
 	if (*link) {
 		flow->next = old->next;
-		*link = flow;
+		rcu_publish(link, flow);
 	}
 	return head;
 }

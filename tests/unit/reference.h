@@ -24,6 +24,9 @@
 #define REF_MAX_SET 128
 #define REF_MAX_WRITES 64 // in an action set
 #define REF_MAX_STACK 4096
+#define REF_MAX_PRIORITY 8 // of flows with conjunctions
+#define REF_MAX_CONJUNCTION 4
+#define REF_MAX_DIMENSIONS 3
 
 struct ref_packet {
 	unsigned int size;
@@ -113,6 +116,7 @@ struct ref_result {
 	unsigned int n_outputs;
 	bool overflow; // more outputs than REF_MAX_OUTPUTS; those above are only counted
 	unsigned int n_lookups;
+	unsigned int n_conjunctions; // lookups that ended in a flow with conj_id
 	uint64_t n_drops[N_DROPS];
 	uint64_t n_port_drops[REF_MAX_PORTS][N_DROPS]; // by index in bridge->ports
 	unsigned int n_learned;

@@ -53,19 +53,89 @@ static bool covers(const struct match *match, const struct key *key)
 	return true;
 }
 
-static struct ref_flow *lookup(struct run *run, unsigned int table)
+static bool is_clause(const struct ref_flow *flow)
+{
+	program_for_each_op (op, flow->text.program)
+		if (op->code == OP_CONJUNCTION)
+			return true;
+	return false;
+}
+
+// Among flows without conjunctions.
+static struct ref_flow *lookup_ordinary(struct run *run, unsigned int table)
 {
 	struct ref_flow *best = NULL;
 
-	if (table >= REF_MAX_TABLES)
-		return NULL;
 	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++) {
 		struct ref_flow *flow = &run->bridge->flows[table][i];
 
-		if (best && flow->text.priority <= best->text.priority)
+		if (is_clause(flow) || (best && flow->text.priority <= best->text.priority))
 			continue;
 		if (covers(&flow->text.match, &run->key))
 			best = flow;
+	}
+	return best;
+}
+
+// Does a flow of this priority match in dimension k of n of the conjunction?
+static bool matches_dimension(struct run *run, unsigned int table, unsigned int priority,
+			      uint32_t id, unsigned int k, unsigned int n)
+{
+	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++) {
+		const struct ref_flow *flow = &run->bridge->flows[table][i];
+
+		if (flow->text.priority != priority || !covers(&flow->text.match, &run->key))
+			continue;
+		program_for_each_op (op, flow->text.program) {
+			const struct op_conjunction *clause = (const struct op_conjunction *)op;
+
+			if (op->code == OP_CONJUNCTION && clause->id == id &&
+			    clause->dimension == k && clause->n_dimensions == n)
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct ref_flow *lookup_conjunction(struct run *run, unsigned int table,
+					   unsigned int priority, uint32_t id, unsigned int n)
+{
+	const rte_be32_t saved = run->key.tunnel.conj_id;
+	struct ref_flow *flow;
+
+	for (unsigned int k = 1; k <= n; k++)
+		if (!matches_dimension(run, table, priority, id, k, n))
+			return NULL;
+	run->key.tunnel.conj_id = rte_cpu_to_be_32(id);
+	flow = lookup_ordinary(run, table);
+	run->key.tunnel.conj_id = saved;
+	return flow;
+}
+
+// Conjunctions by falling priority, rising number and rising number of dimensions; ordinary flows
+// come first among equals. Priorities, numbers and dimensions beyond these are not tested.
+static struct ref_flow *lookup(struct run *run, unsigned int table)
+{
+	struct ref_flow *best, *found;
+	bool any = false;
+
+	if (table >= REF_MAX_TABLES)
+		return NULL;
+	best = lookup_ordinary(run, table);
+	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++)
+		any |= is_clause(&run->bridge->flows[table][i]);
+	for (int priority = REF_MAX_PRIORITY; any && priority >= 0; priority--) {
+		if (best && best->text.priority >= priority)
+			break;
+		for (uint32_t id = 0; id <= REF_MAX_CONJUNCTION; id++)
+			for (unsigned int n = 2; n <= REF_MAX_DIMENSIONS; n++) {
+				found = lookup_conjunction(run, table, (unsigned int)priority, id,
+							   n);
+				if (!found)
+					continue;
+				run->result->n_conjunctions++;
+				return found;
+			}
 	}
 	return best;
 }
@@ -901,6 +971,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	result->overflow = false;
 	result->n_lookups = 0;
 	result->n_learned = 0;
+	result->n_conjunctions = 0;
 	memset(result->n_drops, 0, sizeof(result->n_drops));
 	memset(result->n_port_drops, 0, sizeof(result->n_port_drops));
 

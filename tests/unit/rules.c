@@ -1033,6 +1033,41 @@ static void actions(struct rule *rule)
 	rule->length--;
 }
 
+// A flow of a conjunction matches little besides, so that several of them meet in one packet.
+static void conjunctive_rule(struct rule *rule)
+{
+	add(rule, "table=%u,priority=%u", rule->table, 1 + below(rule, 6));
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",ip,nw_src=%s", PICK(rule, ipv4_matches));
+		break;
+	case 1:
+		add(rule, ",ip,nw_dst=%s", PICK(rule, ipv4_matches));
+		break;
+	case 2:
+		add(rule, ",in_port=%u", 1 + below(rule, 4));
+		break;
+	case 3:
+		add(rule, ",dl_dst=%s", PICK(rule, mac_matches));
+		break;
+	case 4:
+		add(rule, ",vlan_tci=0x%x/0x1000", below(rule, 2) << 12);
+		break;
+	default:
+		add(rule, ",metadata=%u/0x1", below(rule, 2));
+		break;
+	}
+	add(rule, ",actions=");
+	for (unsigned int i = 1 + below(rule, 4); i > 0; i--) {
+		const unsigned int n = chance(rule, 80) ? 2 : 3;
+
+		add(rule, "conjunction(%u,%u/%u)%s", 1 + below(rule, 3), 1 + below(rule, n), n,
+		    i > 1 ? "," : "");
+	}
+	if (chance(rule, 10))
+		add(rule, ",note:00.11");
+}
+
 static void begin(struct rule *rule, struct random *random, const struct rule_options *options,
 		  char *text)
 {
@@ -1050,7 +1085,13 @@ void rule_make(struct random *random, const struct rule_options *options, char t
 
 	begin(&rule, random, options, text);
 	rule.table = random_chance(random, 35) ? 0 : random_below(random, RULE_TABLES);
+	if (options->conjunctions && chance(&rule, 50)) {
+		conjunctive_rule(&rule);
+		return;
+	}
 	add(&rule, "table=%u,priority=%u", rule.table, below(&rule, 8));
+	if (options->conjunctions && chance(&rule, 50))
+		add(&rule, ",conj_id=%u", below(&rule, 4));
 	match(&rule);
 	actions(&rule);
 }

@@ -286,10 +286,11 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 		}
 		return;
 	}
-	if (op->in_port == OFPP_IN_PORT)
+	if (op->in_port == OFPP_IN_PORT && !op->with_ct)
 		pipeline_run(forward, table_id, packets, depth + 1);
 	else
-		pipeline_run_from(forward, table_id, packets, depth + 1, op->in_port);
+		pipeline_run_from(forward, table_id, packets, depth + 1,
+				  (struct pipeline_from){ op->in_port, op->with_ct });
 }
 
 // --- The loop ---
@@ -328,7 +329,7 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		uint8_t to = resubmit->table_id == TABLE_ID_CURRENT ? table_id : resubmit->table_id;
 
 		// Nothing comes after: no need to come back.
-		if (last && resubmit->in_port == OFPP_IN_PORT && next)
+		if (last && resubmit->in_port == OFPP_IN_PORT && !resubmit->with_ct && next)
 			pipeline_next_add(next, to, packets);
 		else
 			run_resubmit(forward, resubmit, to, packets, depth);
@@ -365,7 +366,7 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		actions_write_set(forward, (const struct op_nested *)op, packets);
 		break;
 	case OP_CLEAR_ACTIONS:
-		vector->has_action_set &= ~packets;
+		actions_clear_set(forward, packets);
 		break;
 	case OP_EXIT:
 		forward->exited |= packets;
@@ -413,6 +414,12 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
 		actions_mpls(forward, op, packets);
+		break;
+	case OP_CT:
+		actions_ct(forward, packets);
+		break;
+	case OP_CT_CLEAR:
+		actions_ct_clear(forward, packets);
 		break;
 	case OP_CONJUNCTION: // tables give other flows for it
 	case OP_NOTE:

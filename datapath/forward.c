@@ -27,15 +27,23 @@ static void set_trace_metadata(struct vector *vector, const struct key *key)
 					       KEY_LINE_TUNNEL, KEY_LINE_CONNTRACK,
 					       KEY_LINE_TUNNEL6 };
 	struct key_core *core = vector_core(vector, 0);
+	struct key_rare *rare = vector_rare(vector, 0);
 
 	for (unsigned int i = 0; i < RTE_DIM(lines); i++)
 		memcpy(vector->lines[lines[i]][0], &key->words[lines[i] * KEY_LINE_WORDS],
 		       KEY_LINE_SIZE);
+	if (!key->tunnel.actset_output)
+		vector_tunnel(vector, 0)->actset_output = RTE_BE32(OFPP_UNSET);
 	core->metadata = key->core.metadata;
 	core->pkt_mark = key->core.pkt_mark;
 	core->ct_state = key->core.ct_state;
 	core->ct_zone = key->core.ct_zone;
 	core->ct_mark = key->core.ct_mark;
+	rare->ct_nw_proto = key->rare.ct_nw_proto;
+	rare->ct_tp_src = key->rare.ct_tp_src;
+	rare->ct_tp_dst = key->rare.ct_tp_dst;
+	rare->ct_nw_src = key->rare.ct_nw_src;
+	rare->ct_nw_dst = key->rare.ct_nw_dst;
 }
 
 // Carry one vector from its port to wherever the flow tables send it.

@@ -1,5 +1,5 @@
 #include "common/rcu.h"
-#include "datapath/forward.h"
+#include "datapath/actions.h"
 
 // Take the lowest table out of the list: packets that took different ways meet again there.
 static uint8_t next_take(struct pipeline_next *next, uint64_t *packets)
@@ -101,19 +101,20 @@ static void set_in_port(struct vector *vector, uint64_t packets, uint32_t in_por
 		rte_cpu_to_be_32(in_port);
 }
 
-// in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
-		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
+		      unsigned int depth, struct pipeline_next *next, struct pipeline_from from)
 {
 	const struct flow *results[VECTOR_SIZE];
 	rte_be32_t saved[VECTOR_SIZE];
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
 	uint64_t hit = 0;
 
-	if (unlikely(in_port != OFPP_IN_PORT)) {
+	if (unlikely(from.with_ct))
+		actions_ct_swap(forward->vector, packets);
+	if (unlikely(from.in_port != OFPP_IN_PORT)) {
 		for_each_packet(i, packets) saved[i] =
 			vector_core(forward->vector, (unsigned int)i)->in_port;
-		set_in_port(forward->vector, packets, in_port);
+		set_in_port(forward->vector, packets, from.in_port);
 	}
 	if (likely(table && !forward->trace)) {
 		table_lookup(table, &forward->vector->keys, packets, results);
@@ -123,7 +124,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(forward->trace))
 		trace_lookup(forward, table, table_id, packets, results, depth);
 	for_each_packet(i, packets) hit |= (uint64_t)(results[i] != NULL) << i;
-	if (unlikely(in_port != OFPP_IN_PORT))
+	if (unlikely(from.with_ct))
+		actions_ct_swap(forward->vector, packets);
+	if (unlikely(from.in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
 	for_each_packet(i, packets & ~hit) forward->vector->reason[i] = DROP_NO_MATCH;
@@ -140,8 +143,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
-		       unsigned int depth, uint32_t in_port)
+		       unsigned int depth, struct pipeline_from from)
 {
+	const struct pipeline_from own = { OFPP_IN_PORT, false };
 	struct pipeline_next next;
 
 	next.n = 0;
@@ -150,12 +154,13 @@ void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packe
 		table_id = next_take(&next, &packets);
 		packets = pipeline_charge(forward, packets);
 		if (likely(packets))
-			run_table(forward, table_id, packets, depth, &next, in_port);
-		in_port = OFPP_IN_PORT;
+			run_table(forward, table_id, packets, depth, &next, from);
+		from = own;
 	}
 }
 
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth)
 {
-	pipeline_run_from(forward, table_id, packets, depth, OFPP_IN_PORT);
+	pipeline_run_from(forward, table_id, packets, depth,
+			  (struct pipeline_from){ OFPP_IN_PORT, false });
 }

@@ -24,6 +24,7 @@ struct action_parser {
 	int table_id; // of the flow; -1 if unknown
 	unsigned int depth; // inside write_actions or apply_actions
 	bool in_action_set;
+	bool in_exec; // of ct: where ct_mark and ct_label are written
 };
 
 struct action_word {
@@ -73,6 +74,7 @@ ACTION_PARSER(action_parse_pop_mpls);
 ACTION_PARSER(action_parse_dec_mpls_ttl);
 ACTION_PARSER(action_parse_note);
 ACTION_PARSER(action_parse_learn);
+ACTION_PARSER(action_parse_ct);
 ACTION_PARSER(action_parse_conjunction);
 ACTION_PARSER(action_parse_bare);
 
@@ -104,6 +106,7 @@ ACTION_FORMATTER(action_format_bundle);
 ACTION_FORMATTER(action_format_mpls);
 ACTION_FORMATTER(action_format_note);
 ACTION_FORMATTER(action_format_learn);
+ACTION_FORMATTER(action_format_ct);
 ACTION_FORMATTER(action_format_conjunction);
 ACTION_FORMATTER(action_format_bare);
 

@@ -36,7 +36,8 @@ struct ref_stack {
 	uint8_t values[REF_MAX_STACK][16]; // lowest byte first
 };
 
-static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from);
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from,
+		       bool with_ct);
 static void run_own_set(struct run *run, unsigned int depth);
 static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, unsigned int *table,
 		     bool *jumps, unsigned int depth, bool may_jump);
@@ -598,7 +599,7 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 		run->stopped = true;
 		return;
 	}
-	run_tables(run, table, depth + 1, op->in_port);
+	run_tables(run, table, depth + 1, op->in_port, op->with_ct);
 }
 
 // --- The action set ---
@@ -665,6 +666,24 @@ static void add_to_set(struct run *run, struct set *set, const uint8_t *at, size
 		}
 		set->ops[set->n++] = new;
 	}
+}
+
+// The field that tells where the set's output goes.
+static void set_actset_output(struct run *run)
+{
+	uint32_t port = OFPP_UNSET;
+	bool has_group = false;
+
+	for (unsigned int i = 0; i < run->set.n; i++) {
+		const struct op *op = run->set.ops[i];
+
+		has_group |= op->code == OP_GROUP;
+		if (op->code == OP_OUTPUT)
+			port = ((const struct op_output *)op)->port;
+		if (op->code == OP_CONTROLLER)
+			port = OFPP_CONTROLLER;
+	}
+	run->key.tunnel.actset_output = rte_cpu_to_be_32(has_group ? OFPP_UNSET : port);
 }
 
 static void run_set(struct run *run, const struct set *set, unsigned int table, unsigned int depth)
@@ -825,7 +844,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_RESUBMIT:
 		to = again->table_id == TABLE_ID_CURRENT ? *table : again->table_id;
 		// Where nothing is left to do after the return, the jump does not nest.
-		if (last && again->in_port == OFPP_IN_PORT) {
+		if (last && again->in_port == OFPP_IN_PORT && !again->with_ct) {
 			*table = to;
 			*jumps = true;
 		} else {
@@ -850,9 +869,15 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		break;
 	case OP_WRITE_ACTIONS:
 		add_to_set(run, &run->set, (const uint8_t *)nested->ops, nested->length);
+		set_actset_output(run);
 		break;
 	case OP_CLEAR_ACTIONS:
 		run->set.n = 0;
+		set_actset_output(run);
+		break;
+	case OP_CT:
+		drop(run, DROP_NO_CONNTRACK);
+		run->stopped = true;
 		break;
 	case OP_LEARN:
 		learn(run, (const struct op_learn *)op);
@@ -917,8 +942,30 @@ static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, uns
 		*jumps = jump;
 }
 
+// The key with the 5-tuple that connection tracking gave the packet: as nothing tracks, all zeros.
+static struct ref_flow *lookup_tracked(struct run *run, unsigned int table)
+{
+	const struct key saved = run->key;
+	struct ref_flow *flow;
+
+	if (saved.core.eth_type == RTE_BE16(0x0800)) {
+		run->key.core.ip_src = run->key.core.ip_dst = 0;
+	} else if (saved.core.eth_type == RTE_BE16(0x86dd)) {
+		memset(run->key.ipv6.ipv6_src, 0, 16);
+		memset(run->key.ipv6.ipv6_dst, 0, 16);
+	} else {
+		return lookup(run, table);
+	}
+	run->key.core.ip_proto = 0;
+	run->key.core.tp_src = run->key.core.tp_dst = 0;
+	flow = lookup(run, table);
+	run->key = saved;
+	return flow;
+}
+
 // The first lookup sees the port `from`, unless that is OFPP_IN_PORT.
-static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from)
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from,
+		       bool with_ct)
 {
 	bool jumps = true;
 
@@ -936,7 +983,8 @@ static void run_tables(struct run *run, unsigned int table, unsigned int depth, 
 		if (from != OFPP_IN_PORT)
 			run->key.core.in_port = rte_cpu_to_be_32(from);
 		from = OFPP_IN_PORT;
-		flow = lookup(run, table);
+		flow = with_ct ? lookup_tracked(run, table) : lookup(run, table);
+		with_ct = false;
 		run->key.core.in_port = in_port;
 		run->reason = flow ? DROP_ACTION : DROP_NO_MATCH;
 		if (!flow)
@@ -976,11 +1024,12 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	memset(result->n_port_drops, 0, sizeof(result->n_port_drops));
 
 	run.key.core.in_port = rte_cpu_to_be_32(in_port);
+	run.key.tunnel.actset_output = RTE_BE32(OFPP_UNSET);
 	if (!ref_parse(&run.packet, &run.key, NULL)) {
 		drop(&run, DROP_RX_INVALID);
 		return;
 	}
-	run_tables(&run, 0, 0, OFPP_IN_PORT);
+	run_tables(&run, 0, 0, OFPP_IN_PORT, false);
 	if (!run.stopped)
 		run_own_set(&run, 0);
 	if (!run.n_instances)

@@ -142,7 +142,13 @@ static void match_vlan(struct rule *rule)
 
 static void match_metadata(struct rule *rule)
 {
-	switch (below(rule, 6)) {
+	switch (below(rule, 7)) {
+	case 6:
+		if (chance(rule, 30))
+			add(rule, ",actset_output=unset");
+		else
+			add(rule, ",actset_output=%u", 1 + below(rule, 4));
+		break;
 	case 0:
 		add(rule, ",reg0=%u", below(rule, 4));
 		break;
@@ -935,7 +941,9 @@ static void action(struct rule *rule)
 	else if (kind < 96)
 		resubmit(rule);
 	else if (kind < 97)
-		add(rule, ",note:01.02.03");
+		add(rule, chance(rule, 50) ? ",note:01.02.03" : ",ct_clear");
+	else if (kind < 98 && rule->shown & SHOWN_IP_TYPE && chance(rule, 50))
+		add(rule, ",ct(%s)", chance(rule, 50) ? "table=2" : "commit");
 	else if (kind < 98)
 		add(rule, ",controller");
 	else

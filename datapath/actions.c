@@ -421,6 +421,8 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_CT_CLEAR:
 		actions_ct_clear(forward, packets);
 		break;
+	case OP_DEBUG_RECIRC: // no flow is cached, so nothing has to come around again
+	case OP_DEBUG_SLOW: // there is one path, and it is the fast one
 	case OP_CONJUNCTION: // tables give other flows for it
 	case OP_NOTE:
 	case OP_SAMPLE: // nothing listens

@@ -71,6 +71,9 @@ bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
 uint32_t ref_multipath(const struct key *key, const struct op_multipath *op);
 uint32_t ref_bundle(const struct key *key, const struct op_bundle *op, const bool *live);
 
+// The bucket of a select group (reference_select.c); `live` tells of each. -1 if there is none.
+int ref_select(const struct key *key, const struct group_text *group, const bool *live);
+
 struct ref_flow {
 	struct flow_text text; // the program is owned by whoever built the flow
 	uint64_t packets; // counted by ref_run()
@@ -87,10 +90,11 @@ struct ref_port {
 };
 
 #define REF_MAX_GROUPS 8
+#define REF_MAX_BUCKETS 8 // of a select group
 
 struct ref_bridge {
 	unsigned int n_groups;
-	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge; no selects
+	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge
 	unsigned int n_ports;
 	struct ref_port ports[REF_MAX_PORTS]; // ascending by number, LOCAL last
 	unsigned int n_flows[REF_MAX_TABLES];

@@ -774,12 +774,31 @@ static void run_bucket(struct run *run, const struct bucket_text *bucket, unsign
 	run->exited = false;
 }
 
+static void select_bucket(struct run *run, const struct group_text *group, unsigned int table,
+			  unsigned int depth)
+{
+	bool live[REF_MAX_BUCKETS];
+	int chosen;
+
+	for (unsigned int i = 0; i < group->n_buckets; i++)
+		live[i] = is_live(run, &group->buckets[i], 0);
+	chosen = ref_select(&run->key, group, live);
+	if (chosen < 0)
+		drop(run, DROP_NO_BUCKET);
+	else
+		run_bucket(run, &group->buckets[chosen], table, depth + 1);
+}
+
 static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
 {
 	const struct group_text *found = find_group(run, id);
 
 	if (!found || depth >= REF_MAX_DEPTH) {
 		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
+		return;
+	}
+	if (found->type == GROUP_SELECT) {
+		select_bucket(run, found, table, depth);
 		return;
 	}
 	for (unsigned int i = 0; i < found->n_buckets && !run->stopped; i++) {

@@ -1174,10 +1174,28 @@ static void bucket_action(struct rule *rule, unsigned int id)
 	}
 }
 
+// How a select group chooses. Returns its number of buckets.
+static unsigned int group_selection(struct rule *rule)
+{
+	static const char *const methods[] = {
+		"",
+		",selection_method=dp_hash",
+		",selection_method=dp_hash,selection_method_param=7",
+		",selection_method=dp_hash,selection_method_param=0x100000007",
+		",selection_method=hash",
+		",selection_method=hash,selection_method_param=9",
+		",selection_method=hash,fields(ip_dst,nw_proto)",
+		",selection_method=hash,fields(eth_src,ipv6_src=ffff::)",
+	};
+
+	add(rule, "%s", PICK(rule, methods));
+	return below(rule, 6);
+}
+
 void rule_make_group(struct random *random, const struct rule_options *options, unsigned int id,
 		     char text[RULE_SIZE])
 {
-	static const char *const types[] = { "all", "all", "indirect", "ff" };
+	static const char *const types[] = { "all", "all", "indirect", "ff", "select", "select" };
 	struct rule rule;
 	const char *type;
 	unsigned int n;
@@ -1186,12 +1204,19 @@ void rule_make_group(struct random *random, const struct rule_options *options, 
 	type = PICK(&rule, types);
 	n = *type == 'i' ? 1 : below(&rule, 4);
 	add(&rule, "group_id=%u,type=%s", id, type);
+	if (*type == 's')
+		n = group_selection(&rule);
 	for (unsigned int i = 0; i < n; i++) {
 		add(&rule, ",bucket=");
 		if (*type == 'f' && id < RULE_GROUPS && chance(&rule, 30))
 			add(&rule, "watch_group:%u", id + 1 + below(&rule, RULE_GROUPS - id));
 		else if (*type == 'f')
 			add(&rule, "watch_port:%u", 1 + below(&rule, 7));
+		if (*type == 's') {
+			add(&rule, "weight:%u", below(&rule, 5) * below(&rule, 40));
+			if (chance(&rule, 30))
+				add(&rule, ",watch_port:%u", 1 + below(&rule, 7));
+		}
 		for (unsigned int a = below(&rule, 4); a > 0; a--)
 			bucket_action(&rule, id);
 	}

@@ -204,6 +204,7 @@ static const char *const flows[][2] = {
 	  "ct_state=-inv+trk,ip actions=resubmit(,3,ct),resubmit(1,2,ct),resubmit(1,,ct)" },
 	{ "actset_output=unset,actions=drop", "actset_output=UNSET actions=drop" },
 	{ "actset_output=LOCAL,actions=drop", "actset_output=LOCAL actions=drop" },
+	{ "actions=debug_recirc,debug_slow", "actions=debug_recirc,debug_slow" },
 	{ "conj_id=0x10,actions=drop", "conj_id=16 actions=drop" },
 	{ "ip,nw_src=10.0.0.1,actions=conjunction(1234, 1/2),note:11,"
 	  "conjunction(4294967295,64/64)",

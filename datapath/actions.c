@@ -413,6 +413,8 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_PUSH_MPLS:
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
+	case OP_COPY_TTL_IN:
+	case OP_COPY_TTL_OUT:
 		actions_mpls(forward, op, packets);
 		break;
 	case OP_CT:

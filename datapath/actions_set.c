@@ -12,6 +12,10 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_PUSH_MPLS;
 	case OP_PUSH_VLAN:
 		return SET_PLACE_PUSH_VLAN;
+	case OP_COPY_TTL_IN:
+		return SET_PLACE_COPY_TTL_IN;
+	case OP_COPY_TTL_OUT:
+		return SET_PLACE_COPY_TTL_OUT;
 	case OP_DEC_TTL:
 		return SET_PLACE_DEC_TTL;
 	case OP_DEC_MPLS_TTL:

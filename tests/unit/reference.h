@@ -65,6 +65,7 @@ void ref_pop_vlan(struct ref_packet *packet);
 // MPLS (reference_mpls.c). False where there are more labels than the switch handles.
 bool ref_push_mpls(struct ref_packet *packet, uint16_t type);
 bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
+void ref_copy_ttl(struct ref_packet *packet, bool inwards);
 
 // The link or the member that multipath and bundle choose (reference_hash.c). `live` tells of each
 // member; OFPP_ANY if none is.

@@ -463,6 +463,8 @@ static void mpls(struct run *run, const struct op *op)
 		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (op->code == OP_POP_MPLS) {
 		possible = ref_pop_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
+	} else if (op->code != OP_DEC_MPLS_TTL) {
+		ref_copy_ttl(&run->packet, op->code == OP_COPY_TTL_IN);
 	} else if (layout.n_mpls) {
 		uint8_t *ttl = run->packet.bytes + layout.mpls + 3;
 
@@ -606,14 +608,16 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
-#define PLACE_WRITE 6
-#define PLACE_GROUP 8 // the first from here on that is there ends the set
-#define PLACE_LAST 10
+#define PLACE_WRITE 8
+#define PLACE_GROUP 10 // the first from here on that is there ends the set
+#define PLACE_LAST 12
 static unsigned int set_place(const struct op *op)
 {
-	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_PUSH_MPLS, OP_PUSH_VLAN,
-					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, N_OPS,        OP_SET_QUEUE,
-					  OP_GROUP,    OP_OUTPUT,       OP_RESUBMIT };
+	static const uint16_t order[] = { OP_COPY_TTL_IN, OP_POP_VLAN,     OP_POP_MPLS,
+					  OP_PUSH_MPLS,   OP_PUSH_VLAN,    OP_COPY_TTL_OUT,
+					  OP_DEC_TTL,     OP_DEC_MPLS_TTL, N_OPS,
+					  OP_SET_QUEUE,   OP_GROUP,        OP_OUTPUT,
+					  OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (order[i] == op->code)
@@ -916,6 +920,8 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_PUSH_MPLS:
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
+	case OP_COPY_TTL_IN:
+	case OP_COPY_TTL_OUT:
 		mpls(run, op);
 		break;
 	case OP_SET_QUEUE:

@@ -706,7 +706,7 @@ static void pop_label(struct rule *rule)
 
 static void write_mpls(struct rule *rule)
 {
-	switch (rule->shown & SHOWN_MPLS && !rule->unsure ? below(rule, 8) : 0) {
+	switch (rule->shown & SHOWN_MPLS && !rule->unsure ? below(rule, 10) : 0) {
 	case 0:
 		push_label(rule);
 		break;
@@ -725,6 +725,12 @@ static void write_mpls(struct rule *rule)
 		break;
 	case 6:
 		add(rule, ",move:OXM_OF_MPLS_LABEL[0..7]->NXM_NX_REG0[0..7]");
+		break;
+	case 7:
+		add(rule, ",copy_ttl_in");
+		break;
+	case 8:
+		add(rule, ",copy_ttl_out");
 		break;
 	default:
 		add(rule, ",dec_mpls_ttl");
@@ -953,6 +959,8 @@ static void action(struct rule *rule)
 // Everything that may stand in an action set, then the braces around it.
 static void write_actions(struct rule *rule)
 {
+	static const char *const label_actions[] = { "pop_mpls:0x0800", "dec_mpls_ttl",
+						     "copy_ttl_in", "copy_ttl_out" };
 	size_t start;
 	unsigned int n = 1 + below(rule, 4);
 
@@ -973,8 +981,7 @@ static void write_actions(struct rule *rule)
 			break;
 		case 7:
 			if (rule->shown & SHOWN_MPLS)
-				add(rule, ",%s",
-				    chance(rule, 50) ? "pop_mpls:0x0800" : "dec_mpls_ttl");
+				add(rule, ",%s", PICK(rule, label_actions));
 			break;
 		case 8:
 			add(rule, ",resubmit(,%u)", 1 + below(rule, RULE_TABLES));

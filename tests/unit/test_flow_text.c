@@ -205,6 +205,8 @@ static const char *const flows[][2] = {
 	{ "actset_output=unset,actions=drop", "actset_output=UNSET actions=drop" },
 	{ "actset_output=LOCAL,actions=drop", "actset_output=LOCAL actions=drop" },
 	{ "actions=debug_recirc,debug_slow", "actions=debug_recirc,debug_slow" },
+	{ "mpls,actions=copy_ttl_in,copy_ttl_out,write_actions(copy_ttl_in)",
+	  "mpls actions=copy_ttl_in,copy_ttl_out,write_actions(copy_ttl_in)" },
 	{ "conj_id=0x10,actions=drop", "conj_id=16 actions=drop" },
 	{ "ip,nw_src=10.0.0.1,actions=conjunction(1234, 1/2),note:11,"
 	  "conjunction(4294967295,64/64)",
@@ -390,6 +392,8 @@ static const struct {
 	{ "actions=write_actions(note:01)", 23, "write_actions" },
 	{ "actions=write_actions(write_actions(1))", 23, "inside" },
 	{ "actions=write_actions(output:1", 22, "closed" },
+	{ "ip,actions=copy_ttl_in", 12, "MPLS match" },
+	{ "mpls,actions=copy_ttl_out:3", 27, "argument" },
 	{ "actions=ct", 9, "IP match" },
 	{ "ip,actions=ct(force)", 15, "force works with commit only" },
 	{ "ip,actions=ct(nat(src=1.2.3.4))", 15, "works with commit only" },

@@ -64,6 +64,7 @@ LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE_FLAGS) $(LDFLAG
 # best set for the machine is chosen at start.
 HOT_LEVELS := x86-64-v2 x86-64-v3 x86-64-v4
 HOT_SOURCES := $(wildcard flowtable/classifier/*_lookup.c) flowtable/table_lookup.c \
+	flowtable/table_clauses_lookup.c \
 	l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
 	datapath/pipeline.c datapath/actions.c $(wildcard datapath/actions_*.c) datapath/learn_run.c \
 	datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c

@@ -294,10 +294,11 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 		}
 		return;
 	}
-	if (op->in_port == OFPP_IN_PORT)
+	if (op->in_port == OFPP_IN_PORT && !op->with_ct)
 		pipeline_run(forward, table_id, packets, depth + 1);
 	else
-		pipeline_run_from(forward, table_id, packets, depth + 1, op->in_port);
+		pipeline_run_from(forward, table_id, packets, depth + 1,
+				  (struct pipeline_from){ op->in_port, op->with_ct });
 }
 
 // --- The loop ---
@@ -336,7 +337,7 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 		uint8_t to = resubmit->table_id == TABLE_ID_CURRENT ? table_id : resubmit->table_id;
 
 		// Nothing comes after: no need to come back.
-		if (last && resubmit->in_port == OFPP_IN_PORT && next)
+		if (last && resubmit->in_port == OFPP_IN_PORT && !resubmit->with_ct && next)
 			pipeline_next_add(next, to, packets);
 		else
 			run_resubmit(forward, resubmit, to, packets, depth);
@@ -376,7 +377,7 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 		actions_write_set(forward, (const struct op_nested *)op, packets);
 		break;
 	case OP_CLEAR_ACTIONS:
-		vector->has_action_set &= ~packets;
+		actions_clear_set(forward, packets);
 		break;
 	case OP_EXIT:
 		forward->exited |= packets;
@@ -423,11 +424,22 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 	case OP_PUSH_MPLS:
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
+	case OP_COPY_TTL_IN:
+	case OP_COPY_TTL_OUT:
 		actions_mpls(forward, op, packets);
 		break;
 	case OP_SAMPLE:
 		actions_sample(forward, (const struct op_sample *)op, packets, depth);
 		break;
+	case OP_CT:
+		actions_ct(forward, packets);
+		break;
+	case OP_CT_CLEAR:
+		actions_ct_clear(forward, packets);
+		break;
+	case OP_DEBUG_RECIRC: // no flow is cached, so nothing has to come around again
+	case OP_DEBUG_SLOW: // there is one path, and it is the fast one
+	case OP_CONJUNCTION: // tables give other flows for it
 	case OP_NOTE:
 	case OP_DELETE_FIELD: // no packet carries options yet
 		break;

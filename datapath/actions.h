@@ -40,4 +40,12 @@ void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsig
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
 
+void actions_clear_set(struct forward *forward, uint64_t packets);
+
+// actions_ct.c: connection tracking.
+void actions_ct(struct forward *forward, uint64_t packets);
+void actions_ct_clear(struct forward *forward, uint64_t packets);
+// The 5-tuple and that of the connection's original direction change places.
+void actions_ct_swap(struct vector *vector, uint64_t packets);
+
 #endif

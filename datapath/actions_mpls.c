@@ -129,6 +129,76 @@ static void dec_ttl(struct forward *forward, unsigned int packet)
 	forward->vector->dirty[packet] |= DIRTY_MPLS;
 }
 
+// The IP header behind the only label, or NULL if there is no whole one.
+static uint8_t *inner_ip(const struct vector *vector, unsigned int packet)
+{
+	struct rte_mbuf *mbuf = vector->packets[packet];
+	const unsigned int at = vector->layout[packet].l3 + 4u;
+	const unsigned int size = rte_pktmbuf_data_len(mbuf);
+	uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, at);
+
+	if (size >= at + 20 && ip[0] >> 4 == 4)
+		return ip;
+	return size >= at + 40 && ip[0] >> 4 == 6 ? ip : NULL;
+}
+
+static uint8_t *ttl_of(uint8_t *ip)
+{
+	return ip + (ip[0] >> 4 == 4 ? 8 : 7);
+}
+
+// An IPv4 header's checksum covers its TTL (RFC 1624).
+static void put_inner_ttl(uint8_t *ip, uint8_t value)
+{
+	uint8_t *ttl = ttl_of(ip), *checksum = ip + 10;
+	uint32_t sum;
+
+	if (ip[0] >> 4 == 4) {
+		sum = (uint16_t) ~(checksum[0] << 8 | checksum[1]);
+		sum += (uint16_t) ~(*ttl << 8) + ((uint32_t)value << 8);
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (uint16_t) ~(sum + (sum >> 16));
+		checksum[0] = (uint8_t)(sum >> 8);
+		checksum[1] = (uint8_t)sum;
+	}
+	*ttl = value;
+}
+
+static void put_label_ttl(rte_be32_t *entry, uint8_t ttl)
+{
+	*entry = rte_cpu_to_be_32((rte_be_to_cpu_32(*entry) & ~0xffu) | ttl);
+}
+
+// Between the outermost header with a TTL and the next one behind it, both ways (OpenFlow 1.3.5
+// section 5.12): two labels, or a label and what it carries. Where one of them is missing nothing
+// happens.
+static void copy_ttl(struct forward *forward, unsigned int packet, bool inwards)
+{
+	struct vector *vector = forward->vector;
+	rte_be32_t *labels = vector_ipv6(vector, packet)->mpls_lse;
+	const uint8_t outer = (uint8_t)rte_be_to_cpu_32(labels[0]);
+	const unsigned int n = vector->layout[packet].n_mpls;
+	uint8_t *ip;
+
+	if (n >= 2) {
+		put_label_ttl(inwards ? &labels[1] : &labels[0],
+			      inwards ? outer : (uint8_t)rte_be_to_cpu_32(labels[1]));
+		vector->dirty[packet] |= DIRTY_MPLS;
+		return;
+	}
+	if (!n || !(rte_be_to_cpu_32(labels[0]) & BOTTOM))
+		return;
+	ip = inner_ip(vector, packet);
+	if (!ip)
+		return;
+	if (!inwards) {
+		put_label_ttl(&labels[0], *ttl_of(ip));
+		vector->dirty[packet] |= DIRTY_MPLS;
+	} else if (*ttl_of(ip) != outer && settle(forward, packet)) {
+		put_inner_ttl(inner_ip(vector, packet), outer);
+	}
+}
+
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets)
 {
 	for_each_packet(i, packets)
@@ -137,7 +207,9 @@ void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets
 			push_mpls(forward, (unsigned int)i, ((const struct op_mpls *)op)->eth_type);
 		else if (op->code == OP_POP_MPLS)
 			pop_mpls(forward, (unsigned int)i, ((const struct op_mpls *)op)->eth_type);
-		else
+		else if (op->code == OP_DEC_MPLS_TTL)
 			dec_ttl(forward, (unsigned int)i);
+		else
+			copy_ttl(forward, (unsigned int)i, op->code == OP_COPY_TTL_IN);
 	}
 }

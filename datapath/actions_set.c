@@ -12,6 +12,10 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_PUSH_MPLS;
 	case OP_PUSH_VLAN:
 		return SET_PLACE_PUSH_VLAN;
+	case OP_COPY_TTL_IN:
+		return SET_PLACE_COPY_TTL_IN;
+	case OP_COPY_TTL_OUT:
+		return SET_PLACE_COPY_TTL_OUT;
 	case OP_DEC_TTL:
 		return SET_PLACE_DEC_TTL;
 	case OP_DEC_MPLS_TTL:
@@ -86,6 +90,35 @@ static void too_many(struct forward *forward, unsigned int packet)
 	forward_finish(forward, packet);
 }
 
+// The port that the set's output goes to: what the field of the same name says.
+static rte_be32_t actset_output(const struct vector *vector, unsigned int packet)
+{
+	const struct action_set *set = &vector->action_sets[packet];
+	const struct op *op = set->places[SET_PLACE_OUTPUT];
+
+	if (!(vector->has_action_set >> packet & 1) || set->places[SET_PLACE_GROUP] || !op)
+		return RTE_BE32(OFPP_UNSET);
+	if (op->code == OP_CONTROLLER)
+		return RTE_BE32(OFPP_CONTROLLER);
+	// The port of output:FIELD is not known before it runs.
+	return op->code == OP_OUTPUT ? rte_cpu_to_be_32(((const struct op_output *)op)->port)
+				     : RTE_BE32(OFPP_UNSET);
+}
+
+static void update_actset_output(struct vector *vector, uint64_t packets)
+{
+	if (likely(!(vector->live_lines & 1 << KEY_LINE_TUNNEL)))
+		return;
+	for_each_packet(i, packets) vector_tunnel(vector, (unsigned int)i)->actset_output =
+		actset_output(vector, (unsigned int)i);
+}
+
+void actions_clear_set(struct forward *forward, uint64_t packets)
+{
+	forward->vector->has_action_set &= ~packets;
+	update_actset_output(forward->vector, packets);
+}
+
 void actions_write_set(struct forward *forward, const struct op_nested *write, uint64_t packets)
 {
 	for_each_packet(i, packets)
@@ -98,6 +131,7 @@ void actions_write_set(struct forward *forward, const struct op_nested *write, u
 		if (unlikely(!add_all(set, (const uint8_t *)write->ops, write->length)))
 			too_many(forward, (unsigned int)i);
 	}
+	update_actset_output(forward->vector, packets);
 }
 
 // The set's ops in their order. Returns how many there are.

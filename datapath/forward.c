@@ -33,6 +33,8 @@ static void set_metadata(struct vector *vector, const struct key *key)
 	for (unsigned int i = 0; i < RTE_DIM(lines); i++)
 		memcpy(vector->lines[lines[i]][0], &key->words[lines[i] * KEY_LINE_WORDS],
 		       KEY_LINE_SIZE);
+	if (!key->tunnel.actset_output)
+		vector_tunnel(vector, 0)->actset_output = RTE_BE32(OFPP_UNSET);
 	core->metadata = key->core.metadata;
 	core->pkt_mark = key->core.pkt_mark;
 	core->ct_state = key->core.ct_state;

@@ -30,9 +30,14 @@ bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *ke
 
 // pipeline.c: run `packets` through tables, from `table_id` on.
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth);
-// The same, but the first lookup, and nothing else, sees another in_port.
+// The same, but the first lookup, and nothing else, sees another in_port, or the 5-tuple of the
+// connection's original direction in place of the packet's.
+struct pipeline_from {
+	uint32_t in_port; // OFPP_IN_PORT: the packet's own
+	bool with_ct;
+};
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
-		       unsigned int depth, uint32_t in_port);
+		       unsigned int depth, struct pipeline_from from);
 
 // Count a lookup, or the execution of a bucket, for each packet. Returns those that may go on.
 uint64_t pipeline_charge(struct forward *forward, uint64_t packets);

@@ -18,6 +18,7 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.forward = forward_burst,
 	.parse_key = forward_parse_key,
 	.table_lookup = table_lookup,
+	.table_lookup_explained = table_lookup_explained,
 	.mac_table_lookup = mac_table_lookup,
 	.mac_table_refresh = mac_table_refresh,
 	.classifier_lookup = classifier_lookup,

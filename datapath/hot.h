@@ -22,6 +22,9 @@ struct hot {
 
 	void (*table_lookup)(const struct table *table, const struct key_vector *keys,
 			     uint64_t packets, const struct flow *results[VECTOR_SIZE]);
+	void (*table_lookup_explained)(const struct table *table, const struct key_vector *keys,
+				       uint64_t packets, const struct flow *results[VECTOR_SIZE],
+				       struct table_conjunction *conjunction);
 	uint32_t (*mac_table_lookup)(const struct mac_table *table, uint16_t vlan,
 				     const uint8_t mac[6]);
 	bool (*mac_table_refresh)(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],

@@ -477,6 +477,9 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 		if (lines & metadata_lines & 1 << line)
 			memset(vector->lines[line], 0,
 			       (size_t)(64 - __builtin_clzll(packets | 1)) * KEY_LINE_SIZE);
+	if (lines & 1 << KEY_LINE_TUNNEL)
+		for_each_packet(i, packets) vector_tunnel(vector, (unsigned int)i)->actset_output =
+			RTE_BE32(OFPP_UNSET);
 	if (!(lines & KEY_LINES_HEADERS))
 		return parse_nothing(vector, packets, rte_cpu_to_be_32(in_port));
 	for_each_packet(i, packets)

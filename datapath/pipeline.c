@@ -1,5 +1,5 @@
 #include "common/rcu.h"
-#include "datapath/forward.h"
+#include "datapath/actions.h"
 #include "flowtable/classifier/lanes.h"
 
 // Take the lowest table out of the list: packets that took different ways meet again there.
@@ -78,9 +78,20 @@ uint64_t pipeline_charge(struct forward *forward, uint64_t packets)
 	return packets & ~over;
 }
 
-static void trace_lookup(struct forward *forward, uint8_t table_id, uint64_t packets,
-			 const struct flow *const *results, unsigned int depth)
+// Look up and tell of it.
+static void trace_lookup(struct forward *forward, const struct table *table, uint8_t table_id,
+			 uint64_t packets, const struct flow **results, unsigned int depth)
 {
+	struct table_conjunction conjunction = { 0 };
+
+	if (table)
+		table_lookup_explained(table, &forward->vector->keys, packets, results,
+				       &conjunction);
+	for_each_packet(i, conjunction.packets) forward->trace->note(
+		forward->trace->context, depth,
+		"table %u: a flow of each dimension of conjunction %u matches, "
+		"so the packet is looked up with conj_id=%u",
+		table_id, conjunction.ids[i], conjunction.ids[i]);
 	for_each_packet(i, packets)
 	{
 		struct key key;
@@ -185,33 +196,36 @@ static void count_lookups(struct forward *forward, uint8_t table_id, uint64_t pa
 			    (uint64_t)__builtin_popcountll(hit));
 }
 
-// in_port is what the lookup takes for the input port; OFPP_IN_PORT: the packet's own.
 static void run_table(struct forward *forward, uint8_t table_id, uint64_t packets,
-		      unsigned int depth, struct pipeline_next *next, uint32_t in_port)
+		      unsigned int depth, struct pipeline_next *next, struct pipeline_from from)
 {
 	_Alignas(64) const struct flow *results[VECTOR_SIZE];
 	rte_be32_t saved[VECTOR_SIZE];
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
-	uint64_t hit = 0;
+	uint64_t hit;
 
-	if (unlikely(in_port != OFPP_IN_PORT)) {
+	if (unlikely(from.with_ct))
+		actions_ct_swap(forward->vector, packets);
+	if (unlikely(from.in_port != OFPP_IN_PORT)) {
 		for_each_packet(i, packets) saved[i] =
 			vector_core(forward->vector, (unsigned int)i)->in_port;
-		set_in_port(forward->vector, packets, in_port);
+		set_in_port(forward->vector, packets, from.in_port);
 	}
-	if (likely(table)) {
+	if (likely(table && !forward->trace)) {
 		if (likely(forward->view == VIEW_NONE))
 			table_lookup(table, &forward->vector->keys, packets, results);
 		else
 			table_lookup_view(table, &forward->vector->keys, packets, results,
 					  forward->view);
-		hit = packets & ~same_pointer(results, packets, NULL);
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
 	if (unlikely(forward->trace))
-		trace_lookup(forward, table_id, packets, results, depth);
-	if (unlikely(in_port != OFPP_IN_PORT))
+		trace_lookup(forward, table, table_id, packets, results, depth);
+	hit = packets & ~same_pointer(results, packets, NULL);
+	if (unlikely(from.with_ct))
+		actions_ct_swap(forward->vector, packets);
+	if (unlikely(from.in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
 	count_lookups(forward, table_id, packets, hit);
@@ -223,8 +237,9 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,
-		       unsigned int depth, uint32_t in_port)
+		       unsigned int depth, struct pipeline_from from)
 {
+	const struct pipeline_from own = { OFPP_IN_PORT, false };
 	struct pipeline_next next;
 
 	next.n = 0;
@@ -233,12 +248,13 @@ void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packe
 		table_id = next_take(&next, &packets);
 		packets = pipeline_charge(forward, packets);
 		if (likely(packets))
-			run_table(forward, table_id, packets, depth, &next, in_port);
-		in_port = OFPP_IN_PORT;
+			run_table(forward, table_id, packets, depth, &next, from);
+		from = own;
 	}
 }
 
 void pipeline_run(struct forward *forward, uint8_t table_id, uint64_t packets, unsigned int depth)
 {
-	pipeline_run_from(forward, table_id, packets, depth, OFPP_IN_PORT);
+	pipeline_run_from(forward, table_id, packets, depth,
+			  (struct pipeline_from){ OFPP_IN_PORT, false });
 }

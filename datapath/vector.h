@@ -33,10 +33,12 @@ struct op;
 // runs: at most one op of a kind, but any number of writes, which come between SET_PLACE_WRITES and
 // what follows it.
 enum set_place {
+	SET_PLACE_COPY_TTL_IN,
 	SET_PLACE_POP_VLAN,
 	SET_PLACE_POP_MPLS,
 	SET_PLACE_PUSH_MPLS,
 	SET_PLACE_PUSH_VLAN,
+	SET_PLACE_COPY_TTL_OUT,
 	SET_PLACE_DEC_TTL,
 	SET_PLACE_DEC_MPLS_TTL,
 	SET_PLACE_WRITES,

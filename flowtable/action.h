@@ -25,6 +25,7 @@ struct action_parser {
 	int table_id; // of the flow; -1 if unknown
 	unsigned int depth; // inside write_actions or apply_actions
 	bool in_action_set;
+	bool in_exec; // of ct: where ct_mark and ct_label are written
 };
 
 struct action_word {
@@ -75,6 +76,8 @@ ACTION_PARSER(action_parse_pop_mpls);
 ACTION_PARSER(action_parse_dec_mpls_ttl);
 ACTION_PARSER(action_parse_note);
 ACTION_PARSER(action_parse_learn);
+ACTION_PARSER(action_parse_ct);
+ACTION_PARSER(action_parse_conjunction);
 ACTION_PARSER(action_parse_bare);
 
 #define ACTION_FORMATTER(function)                                                                 \
@@ -106,6 +109,8 @@ ACTION_FORMATTER(action_format_bundle);
 ACTION_FORMATTER(action_format_mpls);
 ACTION_FORMATTER(action_format_note);
 ACTION_FORMATTER(action_format_learn);
+ACTION_FORMATTER(action_format_ct);
+ACTION_FORMATTER(action_format_conjunction);
 ACTION_FORMATTER(action_format_bare);
 
 struct action_kind {
@@ -128,6 +133,9 @@ void actions_format(const uint8_t *ops, size_t size, const struct port_names *po
 // is not checked.
 int program_parse_for(struct parser *parser, struct span list, const struct match *match,
 		      int table_id, struct program **program);
+
+// Conjunctions stand with nothing but notes. 0, or -errno with the error set.
+int action_check_conjunctions(struct action_parser *parser, struct span list);
 
 // One "key=value" of a list in parentheses; the list is shortened. False at its end.
 bool action_next_pair(struct span *list, struct span *key, struct span *value);

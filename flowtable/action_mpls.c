@@ -56,6 +56,7 @@ ACTION_PARSER(action_parse_pop_mpls)
 	return error ? error : add_mpls(parser, OP_POP_MPLS, (uint16_t)type);
 }
 
+// Also copy_ttl_in and copy_ttl_out, of OpenFlow 1.1.
 ACTION_PARSER(action_parse_dec_mpls_ttl)
 {
 	program_reads(&parser->builder, &fields[FIELD_MPLS_TTL]);

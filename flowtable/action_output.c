@@ -291,11 +291,39 @@ ACTION_FORMATTER(action_format_controller)
 	text_add(text, ")");
 }
 
+// Does every packet that matches have a valid connection?
+static bool has_connection(const struct match *match)
+{
+	const uint32_t mask = rte_be_to_cpu_32(match->mask.core.ct_state);
+	const uint32_t value = rte_be_to_cpu_32(match->value.core.ct_state) & mask;
+	const uint32_t new_est_rel = 0x07, invalid = 0x10, tracked = 0x20;
+
+	return value & new_est_rel || (value & tracked && mask & invalid && !(value & invalid));
+}
+
+static int parse_resubmit_ct(struct action_parser *parser, struct span text)
+{
+	static const enum field_id used[] = { FIELD_CT_NW_SRC, FIELD_CT_IPV6_SRC, FIELD_IPV6_SRC };
+
+	if (!span_is(text, "ct"))
+		return parser_error(&parser->parser, text.at,
+				    "resubmit is written resubmit([PORT],[TABLE][,ct])");
+	if (parser->match && !has_connection(parser->match))
+		return parser_error(&parser->parser, text.at,
+				    "resubmit with ct needs a match on a valid connection: add "
+				    "ct_state=+trk-inv, or one of +new, +est and +rel");
+	for (unsigned int i = 0; i < sizeof(used) / sizeof(used[0]); i++)
+		program_reads(&parser->builder, &fields[used[i]]);
+	return 0;
+}
+
 ACTION_PARSER(action_parse_resubmit)
 {
 	struct op_resubmit *resubmit;
 	struct span port_text;
 	struct span table_text;
+	struct span ct_text;
+	bool has_ct;
 	uint32_t port = OFPP_IN_PORT;
 	uint8_t table = TABLE_ID_CURRENT;
 	int error = 0;
@@ -306,16 +334,20 @@ ACTION_PARSER(action_parse_resubmit)
 		return parser_error(&parser->parser, argument.at,
 				    "resubmit needs a port or a table: resubmit(,TABLE)");
 	span_split(argument, ',', &port_text, &table_text);
+	has_ct = span_split(table_text, ',', &table_text, &ct_text);
 	port_text = span_trim(port_text);
 	table_text = span_trim(table_text);
 	if (port_text.length)
 		error = parse_port(&parser->parser, port_text, &port);
 	if (!error && table_text.length)
 		error = parse_table_id(&parser->parser, table_text, "a table", 255, &table);
+	if (!error && has_ct)
+		error = parse_resubmit_ct(parser, span_trim(ct_text));
 	if (error)
 		return error;
 	resubmit = program_add(&parser->builder, OP_RESUBMIT, sizeof(*resubmit));
 	if (resubmit) {
+		resubmit->with_ct = has_ct;
 		resubmit->in_port = port;
 		resubmit->table_id = table;
 	}
@@ -329,7 +361,7 @@ ACTION_FORMATTER(action_format_resubmit)
 {
 	const struct op_resubmit *resubmit = (const struct op_resubmit *)op;
 
-	if (resubmit->table_id == TABLE_ID_CURRENT) {
+	if (resubmit->table_id == TABLE_ID_CURRENT && !resubmit->with_ct) {
 		text_add(text, "resubmit:");
 		port_format(resubmit->in_port, ports, text);
 		return;
@@ -338,8 +370,9 @@ ACTION_FORMATTER(action_format_resubmit)
 	if (resubmit->in_port != OFPP_IN_PORT)
 		port_format(resubmit->in_port, ports, text);
 	text_add(text, ",");
-	table_format(resubmit->table_id, ports, text);
-	text_add(text, ")");
+	if (resubmit->table_id != TABLE_ID_CURRENT)
+		table_format(resubmit->table_id, ports, text);
+	text_add(text, resubmit->with_ct ? ",ct)" : ")");
 }
 
 ACTION_PARSER(action_parse_goto_table)

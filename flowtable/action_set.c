@@ -11,6 +11,10 @@ static int check_writable(struct action_parser *parser, struct span name, const 
 	if (!field->writable)
 		return parser_error(&parser->parser, name.at, "%.*s cannot be written",
 				    SPAN_ARGS(name));
+	if ((field->id == FIELD_CT_MARK || field->id == FIELD_CT_LABEL) && !parser->in_exec)
+		return parser_error(&parser->parser, name.at,
+				    "%.*s is of the connection: write it in ct(commit,exec(...))",
+				    SPAN_ARGS(name));
 	return 0;
 }
 

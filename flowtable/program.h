@@ -69,7 +69,8 @@ struct op_resubmit { // resubmit:PORT, resubmit(PORT,TABLE)
 	struct op op;
 	uint32_t in_port; // OFPP_IN_PORT: unchanged
 	uint8_t table_id; // TABLE_ID_CURRENT: the flow's own
-	uint8_t reserved[3];
+	uint8_t with_ct; // look up with the 5-tuple of the connection's original direction
+	uint8_t reserved[2];
 };
 
 struct op_group { // group:ID
@@ -281,6 +282,47 @@ struct op_learn { // learn(...)
 	struct learn_spec specs[];
 };
 
+// ct(...): `length` bytes of ops follow, those of exec(...), which write ct_mark and ct_label.
+#define CT_COMMIT 1
+#define CT_FORCE 2
+#define CT_NAT 4
+#define CT_NAT_SRC 1
+#define CT_NAT_DST 2
+#define CT_NAT_PERSISTENT 4
+#define CT_NAT_HASH 8
+#define CT_NAT_RANDOM 16
+#define CT_NO_TABLE 255
+enum ct_alg { CT_ALG_NONE, CT_ALG_FTP, CT_ALG_TFTP };
+struct op_ct {
+	struct op op;
+	uint8_t flags;
+	uint8_t nat_flags; // CT_NAT_*; 0: translate as committed before
+	uint8_t table_id; // where the packet goes on, CT_NO_TABLE: nowhere
+	uint8_t alg; // enum ct_alg
+	uint16_t zone;
+	uint8_t family; // of the addresses: 4, 6, or 0 if there are none
+	uint8_t reserved;
+	struct subfield zone_source; // field NULL: `zone`
+	uint16_t min_port; // 0: none
+	uint16_t max_port;
+	uint32_t length;
+	uint8_t min_address[16]; // network byte order; of IPv4 the first four bytes
+	uint8_t max_address[16];
+	struct op ops[];
+};
+
+// conjunction(ID,K/N): the flow matches in dimension K of the N that conjunction ID has. Never run:
+// tables keep such flows apart and look the conjunction's flow up instead (table_clauses.c).
+#define CONJUNCTION_MIN_DIMENSIONS 2
+#define CONJUNCTION_MAX_DIMENSIONS 64
+struct op_conjunction {
+	struct op op;
+	uint32_t id;
+	uint8_t dimension; // from 1
+	uint8_t n_dimensions;
+	uint8_t reserved[2];
+};
+
 // Ops without arguments use `struct op` alone: strip_vlan, pop_vlan, dec_mpls_ttl, pop_queue,
 // clear_actions, exit, drop.
 
@@ -299,6 +341,7 @@ struct program {
 #define PROGRAM_WRITES_ACTION_SET 1
 #define PROGRAM_CHANGES_TAGS 2 // may push or pop a VLAN tag
 #define PROGRAM_RESUBMITS 4
+#define PROGRAM_CONJUNCTION 32 // nothing but conjunctions and notes
 #define PROGRAM_FIN_TIMEOUT 64
 #define PROGRAM_LEARNS 128
 

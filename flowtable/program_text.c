@@ -245,6 +245,8 @@ int program_parse_for(struct parser *text_parser, struct span list, const struct
 	}
 	program_builder_init(&parser->builder);
 	error = actions_parse(parser, list);
+	if (!error)
+		error = action_check_conjunctions(parser, list);
 	if (!error) {
 		*program = program_finish(&parser->builder, &error);
 		if (error == -E2BIG)

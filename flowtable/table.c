@@ -34,9 +34,10 @@ static void packed_match_from(struct packed_match *packed, const struct match *m
 	packed->n_words = n;
 }
 
-static uint64_t shape_hash(const uint8_t *word, const uint64_t *bits, unsigned int n_words)
+static uint64_t shape_hash(bool is_clause, const uint8_t *word, const uint64_t *bits,
+			   unsigned int n_words)
 {
-	uint64_t hash = n_words;
+	uint64_t hash = n_words | (uint64_t)is_clause << 32;
 
 	for (unsigned int i = 0; i < n_words; i++)
 		hash = hash_word(hash_word(hash, word[i]), bits[i]);
@@ -54,14 +55,16 @@ static uint64_t flow_hash(uint64_t shape, uint16_t priority, const uint64_t *val
 }
 
 // By content, as table_find() comes with a match that no flow may have.
-static struct table_shape *shape_find(const struct table *table, uint64_t hash, const uint8_t *word,
-				      const uint64_t *bits, unsigned int n_words)
+static struct table_shape *shape_find(const struct table *table, uint64_t hash, bool is_clause,
+				      const uint8_t *word, const uint64_t *bits,
+				      unsigned int n_words)
 {
 	for (struct table_index_node *node = table_index_chain(&table->shapes, hash); node;
 	     node = node->next) {
 		struct table_shape *shape = container_of(node, struct table_shape, index);
 
-		if (node->hash == hash && shape->mask->n_words == n_words &&
+		if (node->hash == hash && shape->is_clause == is_clause &&
+		    shape->mask->n_words == n_words &&
 		    memcmp(shape->mask->word, word, n_words) == 0 &&
 		    memcmp(shape->mask->bits, bits, n_words * sizeof(bits[0])) == 0)
 			return shape;
@@ -69,10 +72,11 @@ static struct table_shape *shape_find(const struct table *table, uint64_t hash, 
 	return NULL;
 }
 
-static struct table_shape *shape_get(struct table *table, const struct mask *mask)
+static struct table_shape *shape_get(struct table *table, const struct mask *mask, bool is_clause)
 {
-	uint64_t hash = shape_hash(mask->word, mask->bits, mask->n_words);
-	struct table_shape *shape = shape_find(table, hash, mask->word, mask->bits, mask->n_words);
+	uint64_t hash = shape_hash(is_clause, mask->word, mask->bits, mask->n_words);
+	struct table_shape *shape =
+		shape_find(table, hash, is_clause, mask->word, mask->bits, mask->n_words);
 
 	if (shape || table_index_reserve(&table->shapes) < 0)
 		return shape;
@@ -81,6 +85,7 @@ static struct table_shape *shape_get(struct table *table, const struct mask *mas
 		return NULL;
 	shape->index.hash = hash;
 	shape->mask = mask;
+	shape->is_clause = is_clause;
 	table_index_add(&table->shapes, &shape->index);
 	return shape;
 }
@@ -145,6 +150,7 @@ void table_destroy(struct table *table)
 	if (!table)
 		return;
 	table_parts_destroy(table);
+	table_clauses_destroy(table);
 	for (struct flow *flow = table->flows; flow; flow = next) {
 		struct table_shape *shape = flow->shape;
 
@@ -159,12 +165,16 @@ void table_destroy(struct table *table)
 }
 
 // The part in which the change is a single store that a packet sees or not, or NULL: a hash part
-// that has the flow's shape before and after the change.
-static const struct table_holder *changing_part(const struct table_shape *shape, uint32_t n_flows)
+// that has the flow's shape before and after the change. Where there are conjunctions, packets may
+// look more than once.
+static const struct table_holder *changing_part(const struct table *table,
+						const struct table_shape *shape, uint32_t n_flows)
 {
 	const struct table_holder *part = shape->part;
 
-	return part && part->classifier->id == CLASSIFIER_HASH && n_flows >= SHAPE_HASH_MIN_FLOWS
+	return part && !shape->is_clause && !table->clauses &&
+			       part->classifier->id == CLASSIFIER_HASH &&
+			       n_flows >= SHAPE_HASH_MIN_FLOWS
 		       ? part
 		       : NULL;
 }
@@ -184,6 +194,11 @@ static void change_begin(struct table *table, const struct table_holder *part)
 		sched_yield();
 }
 
+void table_change_begin(struct table *table)
+{
+	change_begin(table, NULL);
+}
+
 static int insert(struct table *table, struct flow *flow, uint64_t rank)
 {
 	struct table_shape *shape;
@@ -191,7 +206,7 @@ static int insert(struct table *table, struct flow *flow, uint64_t rank)
 
 	if (table_index_reserve(&table->index) < 0)
 		return -ENOMEM;
-	shape = shape_get(table, flow->mask);
+	shape = shape_get(table, flow->mask, flow_is_clause(flow));
 	if (!shape)
 		return -ENOMEM;
 	flow->shape = shape;
@@ -200,8 +215,8 @@ static int insert(struct table *table, struct flow *flow, uint64_t rank)
 		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
 	shape->n_expected -= shape->n_expected > 0;
-	change_begin(table, changing_part(shape, shape->n_flows));
-	rc = table_parts_insert(table, flow);
+	change_begin(table, changing_part(table, shape, shape->n_flows));
+	rc = shape->is_clause ? table_clauses_insert(table, flow) : table_parts_insert(table, flow);
 	if (rc < 0) {
 		list_remove(table, flow);
 		shape_free_if_empty(table, shape);
@@ -252,7 +267,7 @@ void table_restore(struct table *table, struct flow *flow)
 
 void table_expect(struct table *table, const struct mask *mask, uint32_t n)
 {
-	struct table_shape *shape = shape_get(table, mask);
+	struct table_shape *shape = shape_get(table, mask, false);
 
 	if (!shape)
 		return;
@@ -267,23 +282,39 @@ void table_remove(struct table *table, struct flow *flow)
 {
 	struct table_shape *shape = flow->shape;
 
-	change_begin(table, changing_part(shape, shape->n_flows - 1));
+	change_begin(table, changing_part(table, shape, shape->n_flows - 1));
 	if (flow->state == FLOW_DYING)
 		table->n_dying--;
 	else
 		table_index_remove(&table->index, &flow->index);
 	list_remove(table, flow);
-	table_parts_remove(table, flow);
+	if (shape->is_clause)
+		table_clauses_remove(table, flow);
+	else
+		table_parts_remove(table, flow);
 	shape_free_if_empty(table, shape);
 	if (table->n_flows == 0)
 		table->lines = 0;
 }
 
-void table_replace(struct table *table, struct flow *old, struct flow *flow)
+// One of the two has conjunctions. While both are there, the ordinary flow counts alone: what the
+// other one matches it matches too, and at the same priority an ordinary flow wins.
+static int replace_kind(struct table *table, struct flow *old, struct flow *flow)
+{
+	int rc = table_insert(table, flow);
+
+	if (rc == 0)
+		table_remove(table, old);
+	return rc;
+}
+
+int table_replace(struct table *table, struct flow *old, struct flow *flow)
 {
 	struct table_shape *shape = old->shape;
 
-	change_begin(table, changing_part(shape, shape->n_flows));
+	if (shape->is_clause != flow_is_clause(flow))
+		return replace_kind(table, old, flow);
+	change_begin(table, changing_part(table, shape, shape->n_flows));
 	flow->rank = old->rank;
 	flow->shape = shape;
 	flow->next = NULL;
@@ -299,13 +330,15 @@ void table_replace(struct table *table, struct flow *old, struct flow *flow)
 	if (shape->first == old)
 		shape->first = flow;
 	table_parts_replace(old, flow);
+	return 0;
 }
 
-static struct flow *find(const struct table *table, const uint8_t *word, const uint64_t *bits,
-			 const uint64_t *values, unsigned int n_words, uint16_t priority)
+static struct flow *find_kind(const struct table *table, bool is_clause, const uint8_t *word,
+			      const uint64_t *bits, const uint64_t *values, unsigned int n_words,
+			      uint16_t priority)
 {
-	const struct table_shape *shape =
-		shape_find(table, shape_hash(word, bits, n_words), word, bits, n_words);
+	const struct table_shape *shape = shape_find(
+		table, shape_hash(is_clause, word, bits, n_words), is_clause, word, bits, n_words);
 	uint64_t hash;
 
 	if (!shape)
@@ -320,6 +353,16 @@ static struct flow *find(const struct table *table, const uint8_t *word, const u
 			return flow;
 	}
 	return NULL;
+}
+
+static struct flow *find(const struct table *table, const uint8_t *word, const uint64_t *bits,
+			 const uint64_t *values, unsigned int n_words, uint16_t priority)
+{
+	struct flow *flow = find_kind(table, false, word, bits, values, n_words, priority);
+
+	if (!flow && table->clauses)
+		flow = find_kind(table, true, word, bits, values, n_words, priority);
+	return flow;
 }
 
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
@@ -367,8 +410,13 @@ uint16_t table_lines(const struct table *table)
 
 unsigned int table_parts(const struct table *table, struct table_part *parts, unsigned int max)
 {
-	for (uint32_t i = 0; i < table->n_parts && i < max; i++) {
-		const struct table_holder *part = table->parts[i];
+	const struct table_clauses *clauses = table->clauses;
+	const uint32_t n = table->n_parts + (clauses ? clauses->n : 0);
+
+	for (uint32_t i = 0; i < n && i < max; i++) {
+		const struct table_holder *part =
+			i < table->n_parts ? table->parts[i]
+					   : clauses->entries[i - table->n_parts].part;
 
 		parts[i] = (struct table_part){
 			.template_name = part->classifier->template->name,
@@ -378,5 +426,5 @@ unsigned int table_parts(const struct table *table, struct table_part *parts, un
 			.memory = part->classifier->template->memory(part->classifier),
 		};
 	}
-	return table->n_parts;
+	return n;
 }

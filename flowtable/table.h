@@ -31,7 +31,9 @@ void table_expect(struct table *table, const struct mask *mask, uint32_t n);
 void table_remove(struct table *table, struct flow *flow);
 
 // Put `flow` in the place of `old` (same match and priority) in one step; the caller owns `old`.
-void table_replace(struct table *table, struct flow *old, struct flow *flow);
+// Returns 0 or -ENOMEM, then nothing has changed; it cannot fail unless one of the two has
+// conjunctions and the other has not.
+int table_replace(struct table *table, struct flow *old, struct flow *flow);
 
 // Changes that workers are to see all at once; they look up in a view meanwhile (flow.h). A staged
 // flow is in the table for the control thread and invisible before; table_insert_staged() with
@@ -62,6 +64,18 @@ void table_lookup(const struct table *table, const struct key_vector *keys, uint
 		  const struct flow *results[VECTOR_SIZE]);
 void table_lookup_view(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		       const struct flow *results[VECTOR_SIZE], enum flow_view view);
+
+// The same, and which packets came to their flow by a conjunction, and by which.
+struct table_conjunction {
+	uint64_t packets;
+	uint32_t ids[VECTOR_SIZE];
+};
+void table_lookup_explained(const struct table *table, const struct key_vector *keys,
+			    uint64_t packets, const struct flow *results[VECTOR_SIZE],
+			    struct table_conjunction *conjunction);
+
+// The program of a flow with conjunctions is about to change: to one with others.
+void table_change_begin(struct table *table);
 
 // Key lines that any flow of the table looks at (bit l: line l); monotonic until the table is
 // empty. For the parser: lines that nobody looks at are not filled.

@@ -26,9 +26,19 @@ struct table_view {
 	struct table_entry entries[]; // by falling max_rank
 };
 
+// Flows with conjunctions, by mask: each classifier has the flows of one.
+struct table_clauses {
+	uint32_t n;
+	struct {
+		const struct classifier *classifier;
+		struct table_holder *part; // control thread
+	} entries[];
+};
+
 struct table {
 	// What workers read.
 	struct table_view *view; // published; NULL: no flow
+	struct table_clauses *clauses; // published; NULL: no flow has conjunctions
 	uint64_t version; // counts runs of changes, each before the first becomes visible
 	uint32_t n_holding; // lookups that ask the writer to wait
 
@@ -51,6 +61,7 @@ struct table {
 struct table_shape {
 	struct table_index_node index;
 	const struct mask *mask; // of its flows, which hold references
+	bool is_clause; // flows with conjunctions have shapes of their own, other flows have others
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
 	uint32_t n_expected; // how many are about to be inserted
@@ -77,5 +88,27 @@ void table_parts_remove(struct table *table, struct flow *flow);
 
 void table_parts_replace(struct flow *old, struct flow *flow);
 void table_parts_destroy(struct table *table);
+
+// The same for flows with conjunctions.
+int table_clauses_insert(struct table *table, struct flow *flow);
+void table_clauses_remove(struct table *table, struct flow *flow);
+void table_clauses_destroy(struct table *table);
+
+static inline bool flow_is_clause(const struct flow *flow)
+{
+	return flow->program && flow->program->flags & PROGRAM_CONJUNCTION;
+}
+
+// Hot. The best flow of the view for each packet, into a result that is clear before.
+void table_parts_lookup(const struct table_view *parts, const struct key_vector *keys,
+			uint64_t packets, struct classifier_result *result, enum flow_view view);
+void table_result_clear(struct classifier_result *result);
+
+// Hot. `result` has the best ordinary flow of each packet; it gets the flow of a conjunction
+// where that has a higher priority. `conjunction` may be NULL.
+void table_clauses_lookup(const struct table_clauses *clauses, const struct table_view *parts,
+			  const struct key_vector *keys, uint64_t packets,
+			  struct classifier_result *result, enum flow_view view,
+			  struct table_conjunction *conjunction);
 
 #endif

@@ -2,6 +2,8 @@
 #include "flowtable/classifier/lanes.h"
 #include "flowtable/table_internal.h"
 
+#include <rte_branch_prediction.h>
+
 // A lookup that changes have overtaken so many times asks the writer to wait for it.
 #define FREE_ATTEMPTS 3
 
@@ -64,12 +66,18 @@ static inline __attribute__((always_inline)) void parts_lookup(const struct tabl
 	}
 }
 
-static void result_clear(struct classifier_result *result)
+void table_result_clear(struct classifier_result *result)
 {
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 		result->rank[i] = 0;
 		result->flow[i] = NULL;
 	}
+}
+
+void table_parts_lookup(const struct table_view *parts, const struct key_vector *keys,
+			uint64_t packets, struct classifier_result *result, enum flow_view view)
+{
+	parts_lookup(parts, keys, packets, result, view);
 }
 
 // Ask the writer to begin no further change, or let it go on. The one word of a table that
@@ -86,15 +94,19 @@ static inline __attribute__((always_inline)) bool lookup_once(const struct table
 							      const struct key_vector *keys,
 							      uint64_t packets,
 							      struct classifier_result *result,
-							      enum flow_view view)
+							      enum flow_view view,
+							      struct table_conjunction *conjunction)
 {
 	uint64_t version = __atomic_load_n(&table->version, __ATOMIC_SEQ_CST);
 	const struct table_view *parts = rcu_read(&table->view);
+	const struct table_clauses *clauses = rcu_read(&table->clauses);
 
-	result_clear(result);
+	table_result_clear(result);
 	if (parts)
 		parts_lookup(parts, keys, packets, result, view);
-	return !parts || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
+	if (unlikely(clauses))
+		table_clauses_lookup(clauses, parts, keys, packets, result, view, conjunction);
+	return !(parts || clauses) || __atomic_load_n(&table->version, __ATOMIC_RELAXED) == version;
 }
 
 // Each change is one store, and a lookup beside it sees it or not. But a lookup
@@ -107,12 +119,13 @@ static inline __attribute__((always_inline)) void lookup(const struct table *tab
 							 const struct key_vector *keys,
 							 uint64_t packets,
 							 const struct flow *results[VECTOR_SIZE],
-							 enum flow_view view)
+							 enum flow_view view,
+							 struct table_conjunction *conjunction)
 {
 	struct classifier_result result;
 	unsigned int attempts = 0;
 
-	while (!lookup_once(table, keys, packets, &result, view))
+	while (!lookup_once(table, keys, packets, &result, view, conjunction))
 		if (++attempts == FREE_ATTEMPTS)
 			hold(table, 1);
 	if (attempts >= FREE_ATTEMPTS)
@@ -124,11 +137,19 @@ static inline __attribute__((always_inline)) void lookup(const struct table *tab
 void table_lookup(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		  const struct flow *results[VECTOR_SIZE])
 {
-	lookup(table, keys, packets, results, VIEW_NONE);
+	lookup(table, keys, packets, results, VIEW_NONE, NULL);
 }
 
 void table_lookup_view(const struct table *table, const struct key_vector *keys, uint64_t packets,
 		       const struct flow *results[VECTOR_SIZE], enum flow_view view)
 {
-	lookup(table, keys, packets, results, view);
+	lookup(table, keys, packets, results, view, NULL);
+}
+
+void table_lookup_explained(const struct table *table, const struct key_vector *keys,
+			    uint64_t packets, const struct flow *results[VECTOR_SIZE],
+			    struct table_conjunction *conjunction)
+{
+	conjunction->packets = 0;
+	lookup(table, keys, packets, results, VIEW_NONE, conjunction);
 }

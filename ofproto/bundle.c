@@ -110,7 +110,10 @@ int bundle_add_flow(struct bundle *bundle, struct table *table, struct flow *flo
 		staged = staged_of(bundle, old);
 		flow->kept_id = old->kept_id;
 		flow_set_state(flow, FLOW_NEW);
-		table_replace(table, old, flow);
+		if (table_replace(table, old, flow) < 0) {
+			flow_mod_take_back(bridge, flow);
+			return -ENOMEM;
+		}
 		drop_made(bundle, staged);
 		staged->flow = flow;
 		return 0;
@@ -162,11 +165,48 @@ static int modify_beside(struct bundle *bundle, struct flow *old, const struct f
 	return 0;
 }
 
+// A flow that the bundle made gets its first conjunctions, or loses its last ones: tables hold it in
+// another way, so that another flow takes its place.
+static int modify_kind(struct bundle *bundle, struct flow *old, const struct flow_text *text,
+		       struct program *program)
+{
+	struct staged_flow *staged = staged_of(bundle, old);
+	struct flow *flow = flow_create_beside(old, program);
+
+	if (!flow) {
+		program_free(program);
+		return -ENOMEM;
+	}
+	if (text->has_new_cookie)
+		flow->cookie = text->new_cookie;
+	if (flow_mod_take_in(bundle->bridge, flow) < 0) {
+		flow->counter = COUNTER_NONE;
+		flow_free(flow);
+		return -ENOMEM;
+	}
+	flow_set_state(flow, FLOW_NEW);
+	flow->kept_id = old->kept_id;
+	if (table_replace(table_of(bundle, old), old, flow) < 0) {
+		flow_mod_take_back(bundle->bridge, flow);
+		flow->counter = COUNTER_NONE;
+		flow_free(flow);
+		return -ENOMEM;
+	}
+	flow_mod_take_back(bundle->bridge, old);
+	old->counter = COUNTER_NONE;
+	flow_defer_free(old);
+	staged->flow = flow;
+	staged->reset_counts |= (text->flags & FLOW_FLAG_RESET_COUNTS) != 0;
+	return 0;
+}
+
 int bundle_modify_flow(struct bundle *bundle, struct flow *flow, const struct flow_text *text,
 		       struct program *program)
 {
 	if (flow->state != FLOW_NEW)
 		return modify_beside(bundle, flow, text, program);
+	if ((flow->program->flags ^ program->flags) & PROGRAM_CONJUNCTION)
+		return modify_kind(bundle, flow, text, program);
 	if (flow_mod_set_program(bundle->bridge, flow, text, program) < 0)
 		return -ENOMEM;
 	if (text->flags & FLOW_FLAG_RESET_COUNTS)

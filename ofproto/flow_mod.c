@@ -239,16 +239,67 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 		learn_removed(bridge, flow);
 		return -ENOMEM;
 	}
-	if (old) {
-		table_replace(table, old, flow);
-		flow_mod_take_back(bridge, old);
-	} else if (table_insert(table, flow) < 0) {
+	if ((old ? table_replace(table, old, flow) : table_insert(table, flow)) < 0) {
 		flow_mod_take_back(bridge, flow);
 		return -ENOMEM;
 	}
+	if (old)
+		flow_mod_take_back(bridge, old);
 	flow_mod_tell_added(bridge, flow, old);
 	if (old)
 		flow_defer_free(old);
+	return 0;
+}
+
+static bool is_clause(const struct program *program)
+{
+	return program->flags & PROGRAM_CONJUNCTION;
+}
+
+static void swap_counters(struct flow *a, struct flow *b)
+{
+	const uint32_t counter = a->counter;
+
+	a->counter = b->counter;
+	b->counter = counter;
+}
+
+// A flow gets its first conjunctions, or loses its last ones: tables hold it in another way, so
+// another flow takes its place and goes on with its counts. Takes one user of the program over.
+static int modify_kind(struct bridge *bridge, struct flow *old, const struct flow_text *change,
+		       struct program *program)
+{
+	struct flow_text text = {
+		.priority = old->priority,
+		.table_id = old->table_id,
+		.cookie = change->has_new_cookie ? change->new_cookie : old->cookie,
+		.idle_timeout = old->idle_timeout,
+		.hard_timeout = old->hard_timeout,
+		.importance = old->importance,
+		.flags = old->flags,
+		.out_port = OFPP_ANY,
+		.out_group = OFPP_ANY,
+		.program = program,
+	};
+	struct flow *flow;
+
+	match_unpack(old->mask, old->values, &text.match);
+	flow = flow_create(&text);
+	if (!flow) {
+		program_free(text.program);
+		return -ENOMEM;
+	}
+	flow->created_ns = old->created_ns;
+	swap_counters(flow, old);
+	if (add_flow(bridge, flow) < 0) {
+		swap_counters(flow, old);
+		flow_free(flow);
+		return -ENOMEM;
+	}
+	if (change->flags & FLOW_FLAG_RESET_COUNTS) {
+		flow_reset_counts(flow);
+		timeout_counts_reset(bridge, flow);
+	}
 	return 0;
 }
 
@@ -263,6 +314,8 @@ int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct 
 		return -ENOMEM;
 	}
 	flow_index_remove(&bridge->index, flow);
+	if (is_clause(program)) // what lookups find depends on it
+		table_change_begin(bridge->forwarding->tables[flow->table_id]);
 	rcu_publish(&flow->program, program);
 	if (text->has_new_cookie)
 		flow->cookie = text->new_cookie;
@@ -290,6 +343,8 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 {
 	if (bridge->bundle)
 		return bundle_modify_flow(bridge->bundle, flow, text, program);
+	if (is_clause(flow->program) != is_clause(program))
+		return modify_kind(bridge, flow, text, program);
 	if (flow_mod_set_program(bridge, flow, text, program) < 0)
 		return -ENOMEM;
 	if (text->flags & FLOW_FLAG_RESET_COUNTS) {

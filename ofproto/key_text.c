@@ -27,6 +27,8 @@ void key_describe(const struct key *key, struct match *match)
 		if (is_matched(match, field) || !match_has_prerequisite(match, field))
 			continue;
 		field_get(field, key, &value);
+		if (field->id == FIELD_ACTSET_OUTPUT && field_value_to_u64(&value) == OFPP_UNSET)
+			continue;
 		if (field->prerequisite > PREREQ_VLAN || !field_value_is_zero(&value))
 			match_set(match, field, &value);
 	}

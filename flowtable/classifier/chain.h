@@ -1,5 +1,5 @@
 // Flows with equal mask and values in a chain of falling rank: lookups see its head and nothing
-// else, but for lookups in a view, which look for the first flow that is visible.
+// else, but for lookups in a view and those for conjunctions, which follow the chain.
 //
 // Each function that changes a chain returns the head afterwards. Control thread.
 #ifndef FLOWTABLE_CLASSIFIER_CHAIN_H

@@ -442,9 +442,19 @@ static void make_mpls(struct random *random, struct ref_packet *packet)
 
 		entry[1] = (uint8_t)random_below(random, 4);
 		entry[2] = (uint8_t)(random_below(random, 8) << 1 | (i == n - 1));
-		entry[3] = 64;
+		entry[3] = (uint8_t)small_ttl(random);
 	}
-	put_random(random, packet, random_below(random, 40));
+	switch (random_below(random, 3)) {
+	case 0:
+		make_ipv4(random, packet);
+		break;
+	case 1:
+		make_ipv6(random, packet);
+		break;
+	default:
+		put_random(random, packet, random_below(random, 40));
+		break;
+	}
 }
 
 // An 802.3 frame: a length where the type would be, then LLC, perhaps with SNAP.

@@ -25,6 +25,9 @@
 #define REF_MAX_SET 128
 #define REF_MAX_WRITES 64 // in an action set
 #define REF_MAX_STACK 4096
+#define REF_MAX_PRIORITY 8 // of flows with conjunctions
+#define REF_MAX_CONJUNCTION 4
+#define REF_MAX_DIMENSIONS 3
 
 struct ref_packet {
 	unsigned int size;
@@ -63,11 +66,15 @@ void ref_pop_vlan(struct ref_packet *packet);
 // MPLS (reference_mpls.c). False where there are more labels than the switch handles.
 bool ref_push_mpls(struct ref_packet *packet, uint16_t type);
 bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
+void ref_copy_ttl(struct ref_packet *packet, bool inwards);
 
 // The link or the member that multipath and bundle choose (reference_hash.c). `live` tells of each
 // member; OFPP_ANY if none is.
 uint32_t ref_multipath(const struct key *key, const struct op_multipath *op);
 uint32_t ref_bundle(const struct key *key, const struct op_bundle *op, const bool *live);
+
+// The bucket of a select group (reference_select.c); `live` tells of each. -1 if there is none.
+int ref_select(const struct key *key, const struct group_text *group, const bool *live);
 
 struct ref_flow {
 	struct flow_text text; // the program is owned by whoever built the flow
@@ -85,12 +92,13 @@ struct ref_port {
 };
 
 #define REF_MAX_GROUPS 8
+#define REF_MAX_BUCKETS 8 // of a select group
 #define REF_SAMPLE_SETS 3 // sets of collectors, by number
 #define REF_MAX_METERS 8
 
 struct ref_bridge {
 	unsigned int n_groups;
-	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge; no selects
+	struct group_text groups[REF_MAX_GROUPS]; // owned by whoever built the bridge
 	uint64_t n_sampled[REF_SAMPLE_SETS]; // counted by ref_run()
 	uint64_t sampled_bytes[REF_SAMPLE_SETS];
 	unsigned int n_meters;
@@ -120,6 +128,7 @@ struct ref_result {
 	unsigned int n_outputs;
 	bool overflow; // more outputs than REF_MAX_OUTPUTS; those above are only counted
 	unsigned int n_lookups;
+	unsigned int n_conjunctions; // lookups that ended in a flow with conj_id
 	uint64_t n_drops[N_DROPS];
 	uint64_t n_port_drops[REF_MAX_PORTS][N_DROPS]; // by index in bridge->ports
 	unsigned int n_learned;

@@ -70,3 +70,39 @@ bool ref_pop_mpls(struct ref_packet *packet, uint16_t type)
 	packet->retyped = true;
 	return true;
 }
+
+// The TTL bytes of all headers that have one, from the outside: labels, then IP if they end before.
+void ref_copy_ttl(struct ref_packet *packet, bool inwards)
+{
+	struct key key = { .words = { 0 } };
+	struct ref_layout layout;
+	uint8_t *ttl[5], *ip;
+	unsigned int n = 0, left, checksum;
+
+	ref_parse(packet, &key, &layout);
+	if (!layout.n_mpls)
+		return;
+	ip = packet->bytes + layout.mpls;
+	while (n < layout.n_mpls) {
+		ttl[n++] = ip + 3;
+		ip += 4;
+	}
+	left = packet->size - (unsigned int)(ip - packet->bytes);
+	if (ip[-2] & 1 && ip[0] >> 4 == 4 && left >= 20)
+		ttl[n++] = ip + 8;
+	else if (ip[-2] & 1 && ip[0] >> 4 == 6 && left >= 40)
+		ttl[n++] = ip + 7;
+	if (n < 2 || *ttl[0] == *ttl[1])
+		return;
+	if (inwards && ttl[1] == ip + 8 && ip[0] >> 4 == 4) {
+		// A sum of ones' complements: the old TTL taken out, the new one put in.
+		checksum = 0xffff - ref_get16(ip + 10) + (0xffff - *ttl[1] * 256u) + *ttl[0] * 256u;
+		while (checksum > 0xffff)
+			checksum = checksum % 0x10000 + checksum / 0x10000;
+		ref_put16(ip + 10, 0xffff - checksum);
+	}
+	if (inwards)
+		*ttl[1] = *ttl[0];
+	else
+		*ttl[0] = *ttl[1];
+}

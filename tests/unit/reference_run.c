@@ -37,7 +37,8 @@ struct ref_stack {
 	uint8_t values[REF_MAX_STACK][16]; // lowest byte first
 };
 
-static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from);
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from,
+		       bool with_ct);
 static void run_own_set(struct run *run, unsigned int depth);
 static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, unsigned int *table,
 		     bool *jumps, unsigned int depth, bool may_jump);
@@ -54,19 +55,89 @@ static bool covers(const struct match *match, const struct key *key)
 	return true;
 }
 
-static struct ref_flow *lookup(struct run *run, unsigned int table)
+static bool is_clause(const struct ref_flow *flow)
+{
+	program_for_each_op (op, flow->text.program)
+		if (op->code == OP_CONJUNCTION)
+			return true;
+	return false;
+}
+
+// Among flows without conjunctions.
+static struct ref_flow *lookup_ordinary(struct run *run, unsigned int table)
 {
 	struct ref_flow *best = NULL;
 
-	if (table >= REF_MAX_TABLES)
-		return NULL;
 	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++) {
 		struct ref_flow *flow = &run->bridge->flows[table][i];
 
-		if (best && flow->text.priority <= best->text.priority)
+		if (is_clause(flow) || (best && flow->text.priority <= best->text.priority))
 			continue;
 		if (covers(&flow->text.match, &run->key))
 			best = flow;
+	}
+	return best;
+}
+
+// Does a flow of this priority match in dimension k of n of the conjunction?
+static bool matches_dimension(struct run *run, unsigned int table, unsigned int priority,
+			      uint32_t id, unsigned int k, unsigned int n)
+{
+	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++) {
+		const struct ref_flow *flow = &run->bridge->flows[table][i];
+
+		if (flow->text.priority != priority || !covers(&flow->text.match, &run->key))
+			continue;
+		program_for_each_op (op, flow->text.program) {
+			const struct op_conjunction *clause = (const struct op_conjunction *)op;
+
+			if (op->code == OP_CONJUNCTION && clause->id == id &&
+			    clause->dimension == k && clause->n_dimensions == n)
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct ref_flow *lookup_conjunction(struct run *run, unsigned int table,
+					   unsigned int priority, uint32_t id, unsigned int n)
+{
+	const rte_be32_t saved = run->key.tunnel.conj_id;
+	struct ref_flow *flow;
+
+	for (unsigned int k = 1; k <= n; k++)
+		if (!matches_dimension(run, table, priority, id, k, n))
+			return NULL;
+	run->key.tunnel.conj_id = rte_cpu_to_be_32(id);
+	flow = lookup_ordinary(run, table);
+	run->key.tunnel.conj_id = saved;
+	return flow;
+}
+
+// Conjunctions by falling priority, rising number and rising number of dimensions; ordinary flows
+// come first among equals. Priorities, numbers and dimensions beyond these are not tested.
+static struct ref_flow *lookup(struct run *run, unsigned int table)
+{
+	struct ref_flow *best, *found;
+	bool any = false;
+
+	if (table >= REF_MAX_TABLES)
+		return NULL;
+	best = lookup_ordinary(run, table);
+	for (unsigned int i = 0; i < run->bridge->n_flows[table]; i++)
+		any |= is_clause(&run->bridge->flows[table][i]);
+	for (int priority = REF_MAX_PRIORITY; any && priority >= 0; priority--) {
+		if (best && best->text.priority >= priority)
+			break;
+		for (uint32_t id = 0; id <= REF_MAX_CONJUNCTION; id++)
+			for (unsigned int n = 2; n <= REF_MAX_DIMENSIONS; n++) {
+				found = lookup_conjunction(run, table, (unsigned int)priority, id,
+							   n);
+				if (!found)
+					continue;
+				run->result->n_conjunctions++;
+				return found;
+			}
 	}
 	return best;
 }
@@ -412,6 +483,8 @@ static void mpls(struct run *run, const struct op *op)
 		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (op->code == OP_POP_MPLS) {
 		possible = ref_pop_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
+	} else if (op->code != OP_DEC_MPLS_TTL) {
+		ref_copy_ttl(&run->packet, op->code == OP_COPY_TTL_IN);
 	} else if (layout.n_mpls) {
 		uint8_t *ttl = run->packet.bytes + layout.mpls + 3;
 
@@ -558,21 +631,23 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 		run->stopped = true;
 		return;
 	}
-	run_tables(run, table, depth + 1, op->in_port);
+	run_tables(run, table, depth + 1, op->in_port, op->with_ct);
 }
 
 // --- The action set ---
 
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
-#define PLACE_WRITE 6
-#define PLACE_GROUP 8 // the first from here on that is there ends the set
-#define PLACE_LAST 10
+#define PLACE_WRITE 8
+#define PLACE_GROUP 10 // the first from here on that is there ends the set
+#define PLACE_LAST 12
 static unsigned int set_place(const struct op *op)
 {
-	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_PUSH_MPLS, OP_PUSH_VLAN,
-					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, N_OPS,        OP_SET_QUEUE,
-					  OP_GROUP,    OP_OUTPUT,       OP_RESUBMIT };
+	static const uint16_t order[] = { OP_COPY_TTL_IN, OP_POP_VLAN,     OP_POP_MPLS,
+					  OP_PUSH_MPLS,   OP_PUSH_VLAN,    OP_COPY_TTL_OUT,
+					  OP_DEC_TTL,     OP_DEC_MPLS_TTL, N_OPS,
+					  OP_SET_QUEUE,   OP_GROUP,        OP_OUTPUT,
+					  OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (order[i] == op->code)
@@ -625,6 +700,24 @@ static void add_to_set(struct run *run, struct set *set, const uint8_t *at, size
 		}
 		set->ops[set->n++] = new;
 	}
+}
+
+// The field that tells where the set's output goes.
+static void set_actset_output(struct run *run)
+{
+	uint32_t port = OFPP_UNSET;
+	bool has_group = false;
+
+	for (unsigned int i = 0; i < run->set.n; i++) {
+		const struct op *op = run->set.ops[i];
+
+		has_group |= op->code == OP_GROUP;
+		if (op->code == OP_OUTPUT)
+			port = ((const struct op_output *)op)->port;
+		if (op->code == OP_CONTROLLER)
+			port = OFPP_CONTROLLER;
+	}
+	run->key.tunnel.actset_output = rte_cpu_to_be_32(has_group ? OFPP_UNSET : port);
 }
 
 static void run_set(struct run *run, const struct set *set, unsigned int table, unsigned int depth)
@@ -716,12 +809,31 @@ static void run_bucket(struct run *run, const struct bucket_text *bucket, unsign
 	run->exited = false;
 }
 
+static void select_bucket(struct run *run, const struct group_text *group, unsigned int table,
+			  unsigned int depth)
+{
+	bool live[REF_MAX_BUCKETS];
+	int chosen;
+
+	for (unsigned int i = 0; i < group->n_buckets; i++)
+		live[i] = is_live(run, &group->buckets[i], 0);
+	chosen = ref_select(&run->key, group, live);
+	if (chosen < 0)
+		drop(run, DROP_NO_BUCKET);
+	else
+		run_bucket(run, &group->buckets[chosen], table, depth + 1);
+}
+
 static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
 {
 	const struct group_text *found = find_group(run, id);
 
 	if (!found || depth >= REF_MAX_DEPTH) {
 		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
+		return;
+	}
+	if (found->type == GROUP_SELECT) {
+		select_bucket(run, found, table, depth);
 		return;
 	}
 	for (unsigned int i = 0; i < found->n_buckets && !run->stopped; i++) {
@@ -828,7 +940,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_RESUBMIT:
 		to = again->table_id == TABLE_ID_CURRENT ? *table : again->table_id;
 		// Where nothing is left to do after the return, the jump does not nest.
-		if (last && again->in_port == OFPP_IN_PORT) {
+		if (last && again->in_port == OFPP_IN_PORT && !again->with_ct) {
 			*table = to;
 			*jumps = true;
 		} else {
@@ -856,9 +968,15 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		break;
 	case OP_WRITE_ACTIONS:
 		add_to_set(run, &run->set, (const uint8_t *)nested->ops, nested->length);
+		set_actset_output(run);
 		break;
 	case OP_CLEAR_ACTIONS:
 		run->set.n = 0;
+		set_actset_output(run);
+		break;
+	case OP_CT:
+		drop(run, DROP_NO_CONNTRACK);
+		run->stopped = true;
 		break;
 	case OP_LEARN:
 		learn(run, (const struct op_learn *)op);
@@ -878,6 +996,8 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_PUSH_MPLS:
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
+	case OP_COPY_TTL_IN:
+	case OP_COPY_TTL_OUT:
 		mpls(run, op);
 		break;
 	case OP_SET_QUEUE:
@@ -926,8 +1046,30 @@ static void run_list(struct run *run, const uint8_t *at, const uint8_t *end, uns
 		*jumps = jump;
 }
 
+// The key with the 5-tuple that connection tracking gave the packet: as nothing tracks, all zeros.
+static struct ref_flow *lookup_tracked(struct run *run, unsigned int table)
+{
+	const struct key saved = run->key;
+	struct ref_flow *flow;
+
+	if (saved.core.eth_type == RTE_BE16(0x0800)) {
+		run->key.core.ip_src = run->key.core.ip_dst = 0;
+	} else if (saved.core.eth_type == RTE_BE16(0x86dd)) {
+		memset(run->key.ipv6.ipv6_src, 0, 16);
+		memset(run->key.ipv6.ipv6_dst, 0, 16);
+	} else {
+		return lookup(run, table);
+	}
+	run->key.core.ip_proto = 0;
+	run->key.core.tp_src = run->key.core.tp_dst = 0;
+	flow = lookup(run, table);
+	run->key = saved;
+	return flow;
+}
+
 // The first lookup sees the port `from`, unless that is OFPP_IN_PORT.
-static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from)
+static void run_tables(struct run *run, unsigned int table, unsigned int depth, uint32_t from,
+		       bool with_ct)
 {
 	bool jumps = true;
 
@@ -945,7 +1087,8 @@ static void run_tables(struct run *run, unsigned int table, unsigned int depth, 
 		if (from != OFPP_IN_PORT)
 			run->key.core.in_port = rte_cpu_to_be_32(from);
 		from = OFPP_IN_PORT;
-		flow = lookup(run, table);
+		flow = with_ct ? lookup_tracked(run, table) : lookup(run, table);
+		with_ct = false;
 		run->key.core.in_port = in_port;
 		run->reason = flow ? DROP_ACTION : DROP_NO_MATCH;
 		if (!flow)
@@ -980,15 +1123,17 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	result->overflow = false;
 	result->n_lookups = 0;
 	result->n_learned = 0;
+	result->n_conjunctions = 0;
 	memset(result->n_drops, 0, sizeof(result->n_drops));
 	memset(result->n_port_drops, 0, sizeof(result->n_port_drops));
 
 	run.key.core.in_port = rte_cpu_to_be_32(in_port);
+	run.key.tunnel.actset_output = RTE_BE32(OFPP_UNSET);
 	if (!ref_parse(&run.packet, &run.key, NULL)) {
 		drop(&run, DROP_RX_INVALID);
 		return;
 	}
-	run_tables(&run, 0, 0, OFPP_IN_PORT);
+	run_tables(&run, 0, 0, OFPP_IN_PORT, false);
 	if (!run.stopped)
 		run_own_set(&run, 0);
 	if (!run.n_instances)

@@ -553,6 +553,7 @@ static const char *compare_packet(struct rig *rig, unsigned int tag, uint32_t in
 	ref_run(&rig->ref, packet, in_port, &rig->result);
 	rig->stats.n_packets++;
 	rig->stats.n_lookups += rig->result.n_lookups;
+	rig->stats.n_conjunctions += rig->result.n_conjunctions;
 	rig->stats.n_outputs += rig->result.n_outputs;
 	if (rig->result.overflow) {
 		rig->stats.n_skipped++;

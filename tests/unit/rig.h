@@ -59,6 +59,7 @@ struct rig_stats {
 	uint64_t n_outputs;
 	uint64_t n_changed; // outputs that differ from their packet
 	uint64_t n_lookups;
+	uint64_t n_conjunctions;
 	uint64_t n_skipped; // packets not compared, as the reference could not hold all outputs
 	uint64_t n_learned, n_relearned; // flows
 	uint64_t n_steps; // of traces

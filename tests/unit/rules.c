@@ -142,7 +142,13 @@ static void match_vlan(struct rule *rule)
 
 static void match_metadata(struct rule *rule)
 {
-	switch (below(rule, 6)) {
+	switch (below(rule, 7)) {
+	case 6:
+		if (chance(rule, 30))
+			add(rule, ",actset_output=unset");
+		else
+			add(rule, ",actset_output=%u", 1 + below(rule, 4));
+		break;
 	case 0:
 		add(rule, ",reg0=%u", below(rule, 4));
 		break;
@@ -700,7 +706,7 @@ static void pop_label(struct rule *rule)
 
 static void write_mpls(struct rule *rule)
 {
-	switch (rule->shown & SHOWN_MPLS && !rule->unsure ? below(rule, 8) : 0) {
+	switch (rule->shown & SHOWN_MPLS && !rule->unsure ? below(rule, 10) : 0) {
 	case 0:
 		push_label(rule);
 		break;
@@ -719,6 +725,12 @@ static void write_mpls(struct rule *rule)
 		break;
 	case 6:
 		add(rule, ",move:OXM_OF_MPLS_LABEL[0..7]->NXM_NX_REG0[0..7]");
+		break;
+	case 7:
+		add(rule, ",copy_ttl_in");
+		break;
+	case 8:
+		add(rule, ",copy_ttl_out");
 		break;
 	default:
 		add(rule, ",dec_mpls_ttl");
@@ -970,8 +982,13 @@ static void action(struct rule *rule)
 	else if (kind < 96)
 		resubmit(rule);
 	else if (kind < 97)
-		add(rule, ",note:01.02.03,sample(probability=65535,collector_set_id=%u)",
+		add(rule,
+		    chance(rule, 50)
+			    ? ",note:01.02.03,sample(probability=65535,collector_set_id=%u)"
+			    : ",ct_clear",
 		    below(rule, 4));
+	else if (kind < 98 && rule->shown & SHOWN_IP_TYPE && chance(rule, 50))
+		add(rule, ",ct(%s)", chance(rule, 50) ? "table=2" : "commit");
 	else if (kind < 98)
 		add(rule, ",controller");
 	else
@@ -981,6 +998,8 @@ static void action(struct rule *rule)
 // Everything that may stand in an action set, then the braces around it.
 static void write_actions(struct rule *rule)
 {
+	static const char *const label_actions[] = { "pop_mpls:0x0800", "dec_mpls_ttl",
+						     "copy_ttl_in", "copy_ttl_out" };
 	size_t start;
 	unsigned int n = 1 + below(rule, 4);
 
@@ -1001,8 +1020,7 @@ static void write_actions(struct rule *rule)
 			break;
 		case 7:
 			if (rule->shown & SHOWN_MPLS)
-				add(rule, ",%s",
-				    chance(rule, 50) ? "pop_mpls:0x0800" : "dec_mpls_ttl");
+				add(rule, ",%s", PICK(rule, label_actions));
 			break;
 		case 8:
 			add(rule, ",resubmit(,%u)", 1 + below(rule, RULE_TABLES));
@@ -1071,6 +1089,41 @@ static void actions(struct rule *rule)
 	rule->length--;
 }
 
+// A flow of a conjunction matches little besides, so that several of them meet in one packet.
+static void conjunctive_rule(struct rule *rule)
+{
+	add(rule, "table=%u,priority=%u", rule->table, 1 + below(rule, 6));
+	switch (below(rule, 6)) {
+	case 0:
+		add(rule, ",ip,nw_src=%s", PICK(rule, ipv4_matches));
+		break;
+	case 1:
+		add(rule, ",ip,nw_dst=%s", PICK(rule, ipv4_matches));
+		break;
+	case 2:
+		add(rule, ",in_port=%u", 1 + below(rule, 4));
+		break;
+	case 3:
+		add(rule, ",dl_dst=%s", PICK(rule, mac_matches));
+		break;
+	case 4:
+		add(rule, ",vlan_tci=0x%x/0x1000", below(rule, 2) << 12);
+		break;
+	default:
+		add(rule, ",metadata=%u/0x1", below(rule, 2));
+		break;
+	}
+	add(rule, ",actions=");
+	for (unsigned int i = 1 + below(rule, 4); i > 0; i--) {
+		const unsigned int n = chance(rule, 80) ? 2 : 3;
+
+		add(rule, "conjunction(%u,%u/%u)%s", 1 + below(rule, 3), 1 + below(rule, n), n,
+		    i > 1 ? "," : "");
+	}
+	if (chance(rule, 10))
+		add(rule, ",note:00.11");
+}
+
 static void begin(struct rule *rule, struct random *random, const struct rule_options *options,
 		  char *text)
 {
@@ -1088,7 +1141,13 @@ void rule_make(struct random *random, const struct rule_options *options, char t
 
 	begin(&rule, random, options, text);
 	rule.table = random_chance(random, 35) ? 0 : random_below(random, RULE_TABLES);
+	if (options->conjunctions && chance(&rule, 50)) {
+		conjunctive_rule(&rule);
+		return;
+	}
 	add(&rule, "table=%u,priority=%u", rule.table, below(&rule, 8));
+	if (options->conjunctions && chance(&rule, 50))
+		add(&rule, ",conj_id=%u", below(&rule, 4));
 	match(&rule);
 	actions(&rule);
 }
@@ -1163,10 +1222,28 @@ static void bucket_action(struct rule *rule, unsigned int id)
 	}
 }
 
+// How a select group chooses. Returns its number of buckets.
+static unsigned int group_selection(struct rule *rule)
+{
+	static const char *const methods[] = {
+		"",
+		",selection_method=dp_hash",
+		",selection_method=dp_hash,selection_method_param=7",
+		",selection_method=dp_hash,selection_method_param=0x100000007",
+		",selection_method=hash",
+		",selection_method=hash,selection_method_param=9",
+		",selection_method=hash,fields(ip_dst,nw_proto)",
+		",selection_method=hash,fields(eth_src,ipv6_src=ffff::)",
+	};
+
+	add(rule, "%s", PICK(rule, methods));
+	return below(rule, 6);
+}
+
 void rule_make_group(struct random *random, const struct rule_options *options, unsigned int id,
 		     char text[RULE_SIZE])
 {
-	static const char *const types[] = { "all", "all", "indirect", "ff" };
+	static const char *const types[] = { "all", "all", "indirect", "ff", "select", "select" };
 	struct rule rule;
 	const char *type;
 	unsigned int n;
@@ -1175,12 +1252,19 @@ void rule_make_group(struct random *random, const struct rule_options *options, 
 	type = PICK(&rule, types);
 	n = *type == 'i' ? 1 : below(&rule, 4);
 	add(&rule, "group_id=%u,type=%s", id, type);
+	if (*type == 's')
+		n = group_selection(&rule);
 	for (unsigned int i = 0; i < n; i++) {
 		add(&rule, ",bucket=");
 		if (*type == 'f' && id < RULE_GROUPS && chance(&rule, 30))
 			add(&rule, "watch_group:%u", id + 1 + below(&rule, RULE_GROUPS - id));
 		else if (*type == 'f')
 			add(&rule, "watch_port:%u", 1 + below(&rule, 7));
+		if (*type == 's') {
+			add(&rule, "weight:%u", below(&rule, 5) * below(&rule, 40));
+			if (chance(&rule, 30))
+				add(&rule, ",watch_port:%u", 1 + below(&rule, 7));
+		}
 		for (unsigned int a = below(&rule, 4); a > 0; a--)
 			bucket_action(&rule, id);
 	}

@@ -15,6 +15,7 @@
 struct rule_options {
 	bool loops; // resubmits may go backwards
 	bool unproven; // write fields that the packet may lack
+	bool conjunctions; // half of the flows belong to conjunctions
 };
 
 // One flow for a random table below RULE_TABLES.

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "datapath/hot.h"
+#include "flowtable/program.h"
 #include "tests/unit/eal.h"
 #include "tests/unit/packets.h"
 
@@ -49,6 +50,7 @@ static void compare(const struct ref_packet *packet)
 	bool good;
 
 	memset(&want, 0, sizeof(want));
+	want.tunnel.actset_output = RTE_BE32(OFPP_UNSET); // no action set
 	want.core.in_port = rte_cpu_to_be_32(IN_PORT);
 	good = ref_parse(packet, &want, NULL);
 	load(packet);

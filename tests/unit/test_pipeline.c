@@ -98,10 +98,11 @@ static void send_burst(struct random *random, uint64_t seed, unsigned int set)
 
 static void print_stats(const struct rig_stats *stats)
 {
-	printf("%llu packets, %llu outputs (%llu changed), %llu lookups, %llu not compared; drops",
+	printf("%llu packets, %llu outputs (%llu changed), %llu lookups (%llu by conjunctions), "
+	       "%llu not compared; drops",
 	       (unsigned long long)stats->n_packets, (unsigned long long)stats->n_outputs,
 	       (unsigned long long)stats->n_changed, (unsigned long long)stats->n_lookups,
-	       (unsigned long long)stats->n_skipped);
+	       (unsigned long long)stats->n_conjunctions, (unsigned long long)stats->n_skipped);
 	for (unsigned int i = 0; i < N_DROPS; i++)
 		if (stats->n_drops[i])
 			printf(" %s %llu", drop_texts[i].name,
@@ -119,6 +120,7 @@ static void check_stats(const struct rig_stats *stats)
 	assert_true(stats->n_changed > stats->n_outputs / 4);
 	assert_true(stats->n_lookups > stats->n_packets * 3 / 2);
 	assert_true(stats->n_skipped < stats->n_packets / 50);
+	assert_true(stats->n_conjunctions > stats->n_packets / 200);
 	for (unsigned int i = 0; i < N_DROPS; i++)
 		if (i == DROP_NO_MATCH || i == DROP_ACTION || i == DROP_NO_PORT ||
 		    i == DROP_IN_PORT || i == DROP_PORT_DOWN || i == DROP_NO_PEER ||
@@ -143,6 +145,7 @@ static void compare(unsigned int n_packets, bool loops)
 	while (rig_stats(rig).n_packets < end) {
 		unsigned int n_flows = 1 + random_below(&random, 60);
 
+		options.conjunctions = random_chance(&random, 20);
 		rig_clear(rig);
 		rig_set_all_lines(rig, random_chance(&random, 30));
 		set_random_groups(&random, &options);

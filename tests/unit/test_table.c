@@ -152,7 +152,7 @@ static void change_replace(struct table *table)
 	struct flow *old = entry->flow;
 
 	entry->flow = helper_flow(&entry->match, entry->priority);
-	table_replace(table, old, entry->flow);
+	assert_int_equal(table_replace(table, old, entry->flow), 0);
 	flow_defer_free(old);
 }
 
@@ -473,7 +473,7 @@ static void race_writer(struct race *race, const struct match masks[4])
 			flows[i] = NULL;
 			if (c % 3 == 0) {
 				flows[i] = helper_flow(&match, old->priority);
-				table_replace(race->table, old, flows[i]);
+				assert_int_equal(table_replace(race->table, old, flows[i]), 0);
 			} else {
 				table_remove(race->table, old);
 			}

@@ -357,7 +357,8 @@ static int create_bridge(struct sync *sync, const struct config *config, const j
 		return error->code ? -error->code : -EINVAL;
 	}
 	json_object_set_new(open_bridges, name, json_string(config_row_uuid(row)));
-	if (sync->start && apply_store)
+	result = apply_tlv_map(bridge, row, false, error); // flows need it
+	if (sync->start && apply_store && !result)
 		result = group_keep_load(apply_store, bridge, error);
 	if (sync->start && apply_store && !result)
 		result = flow_keep_load(apply_store, bridge, error);
@@ -381,6 +382,8 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 		}
 		if (!result)
 			result = apply_bridge_settings(bridge, row, error);
+		if (!result)
+			result = apply_tlv_map(bridge, row, !sync->strict, error);
 		if (result && sync->strict)
 			return result;
 		if (result) {

@@ -117,20 +117,20 @@ static void touched_clear(struct touched_flows *touched)
 }
 
 // The match as the store writes it: canonical, ports by number.
-static const char *format_match(const struct flow *flow)
+static const char *format_match(const struct bridge *bridge, const struct flow *flow)
 {
 	struct match match;
 
 	match_unpack(flow->mask, flow->values, &match);
 	text_clear(&keep.match);
-	match_format(&match, NULL, &keep.match);
+	match_format(&match, bridge_port_numbers(bridge), &keep.match);
 	return keep.match.data ? keep.match.data : "";
 }
 
-static const char *format_actions(const struct flow *flow)
+static const char *format_actions(const struct bridge *bridge, const struct flow *flow)
 {
 	text_clear(&keep.actions);
-	program_format(flow->program, NULL, &keep.actions);
+	program_format(flow->program, bridge_port_numbers(bridge), &keep.actions);
 	return keep.actions.data ? keep.actions.data : "";
 }
 
@@ -145,14 +145,14 @@ static uint64_t clock_offset(void)
 	return clock_realtime_ns() - clock_monotonic_ns();
 }
 
-static int write_flow(const char *bridge, struct flow *flow)
+static int write_flow(const struct bridge *bridge, struct flow *flow)
 {
 	const uint64_t offset = keep.in_request ? keep.clock_offset_ns : clock_offset();
 	const struct store_flow kept = {
 		.table_id = flow->table_id,
 		.priority = flow->priority,
-		.match = format_match(flow),
-		.actions = format_actions(flow),
+		.match = format_match(bridge, flow),
+		.actions = format_actions(bridge, flow),
 		.cookie = flow->cookie,
 		.idle_timeout = flow->idle_timeout,
 		.hard_timeout = flow->hard_timeout,
@@ -166,7 +166,7 @@ static int write_flow(const char *bridge, struct flow *flow)
 		return -ENOMEM;
 	if (flow->kept_id)
 		return store_put_flow(keep.store, flow->kept_id, &kept, &keep.error);
-	return store_add_flow(keep.store, bridge, &kept, &flow->kept_id, &keep.error);
+	return store_add_flow(keep.store, bridge_name(bridge), &kept, &flow->kept_id, &keep.error);
 }
 
 static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
@@ -176,7 +176,7 @@ static void put_flow(void *context, struct bridge *bridge, struct flow *flow)
 		return;
 	// A full disk may have ended the transaction: nothing more may be written in its name.
 	if (!keep.failure)
-		note_failure(write_flow(bridge_name(bridge), flow));
+		note_failure(write_flow(bridge, flow));
 	if (keep.in_request)
 		note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
 }
@@ -341,7 +341,8 @@ static int apply_batch(struct batch *batch, struct error *error)
 	return result;
 }
 
-static int parse_flow(const struct store_flow *flow, struct flow_text *parsed, struct error *error)
+static int parse_flow(const struct bridge *bridge, const struct store_flow *flow,
+		      struct flow_text *parsed, struct error *error)
 {
 	struct text text = { 0 };
 	int result;
@@ -349,7 +350,8 @@ static int parse_flow(const struct store_flow *flow, struct flow_text *parsed, s
 	text_addf(&text, "table=%u,priority=%u%s%s,actions=%s", flow->table_id, flow->priority,
 		  *flow->match ? "," : "", flow->match, flow->actions);
 	result = text.failed ? error_set(error, ENOMEM, "out of memory")
-			     : flow_text_parse(text.data, FLOW_TEXT_ADD, NULL, parsed, error);
+			     : flow_text_parse(text.data, FLOW_TEXT_ADD,
+					       bridge_port_numbers(bridge), parsed, error);
 	if (result)
 		error_prefix(error, "flow '%.400s' of the store", text.data);
 	text_free(&text);
@@ -366,7 +368,7 @@ static int load_flow(void *context, const struct store_flow *kept, struct error 
 
 	if (timeout_ns && kept->modified_ns + timeout_ns <= batch->now_ns)
 		return 0;
-	result = parse_flow(kept, &text, error);
+	result = parse_flow(batch->bridge, kept, &text, error);
 	if (result)
 		return result;
 	text.cookie = kept->cookie;

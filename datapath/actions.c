@@ -165,6 +165,8 @@ void actions_write(struct forward *forward, unsigned int packet, const struct su
 		return;
 	}
 	subfield_put(vector, packet, to, value);
+	if (unlikely(in_options(to->field)))
+		actions_tun_present(forward, packet, to->field);
 	vector->dirty[packet] |= dirty;
 	if (unlikely(dirty & DIRTY_VLAN))
 		vlan_written(forward, packet, old);
@@ -182,6 +184,10 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	struct vector *vector = forward->vector;
 
 	packets = having_header(vector, to->dirty, packets);
+	if (unlikely(in_options(from) || in_options(to))) {
+		actions_tun_move(forward, op, packets);
+		return;
+	}
 	for_each_packet(i, packets)
 	{
 		const uint8_t *source = container(vector, (unsigned int)i, from);
@@ -416,7 +422,9 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		break;
 	case OP_NOTE:
 	case OP_SAMPLE: // nothing listens
-	case OP_DELETE_FIELD: // no packet carries options yet
+		break;
+	case OP_DELETE_FIELD:
+		actions_tun_delete(forward, ((const struct op_stack *)op)->subfield.field, packets);
 		break;
 	}
 	return true;

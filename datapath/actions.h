@@ -31,6 +31,11 @@ void actions_pop(struct forward *forward, const struct subfield *to, uint64_t pa
 void actions_multipath(struct forward *forward, const struct op_multipath *op, uint64_t packets);
 void actions_bundle(struct forward *forward, const struct op_bundle *op, uint64_t packets);
 
+// actions_tun.c: tunnel options. What is written is there, what is deleted is not.
+void actions_tun_present(struct forward *forward, unsigned int packet, const struct field *field);
+void actions_tun_move(struct forward *forward, const struct op_move *op, uint64_t packets);
+void actions_tun_delete(struct forward *forward, const struct field *field, uint64_t packets);
+
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
 

@@ -45,6 +45,7 @@ struct forwarding {
 	struct forwarding_flood *flood;
 	struct mac_table *mac_table;
 	struct group_table *groups; // NULL: none
+	const struct tun_map *tun_map; // tunnel options as fields
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };

@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/parser.h"
+#include "flowtable/tun_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -299,6 +300,13 @@ static bool token_is_masked(const struct token *token)
 	return token->value.length && memchr(token->value.at, '/', token->value.length);
 }
 
+// The packet has the option, whatever is in it.
+static void match_present(struct match *match, const struct field *field)
+{
+	match->value.tunnel.tun_present |= tun_metadata_bit(field);
+	match->mask.tunnel.tun_present |= tun_metadata_bit(field);
+}
+
 // A field, if what it needs is matched by now; else it waits for other tokens.
 static int apply_field(struct flow_parser *parser, struct token *token)
 {
@@ -314,6 +322,10 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 	if (!satisfied)
 		return 0;
 	token->done = true;
+	if (field_is_tun_metadata(field) && (!token->has_value || parser->usage == FLOW_TEXT_MATCH))
+		match_present(&parser->flow->match, field);
+	if (!token->has_value && field_is_tun_metadata(field))
+		return 0;
 	if (!token->has_value)
 		return parser_error(&parser->parser, token->name.at, "%.*s needs a value: %.*s=...",
 				    SPAN_ARGS(token->name), SPAN_ARGS(token->name));

@@ -2,6 +2,7 @@
 #include "common/text.h"
 #include "flowtable/flow_text.h"
 #include "flowtable/parser.h"
+#include "flowtable/tun_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,6 +23,20 @@ static int error_unknown_field(struct parser *parser, struct span name)
 	return parser_error(parser, name.at, "there is no field '%.*s'", SPAN_ARGS(name));
 }
 
+// A tunnel option is a field of the bridge's, if the bridge maps it.
+static const struct field *as_mapped(struct parser *parser, struct span name,
+				     const struct field *field)
+{
+	const struct field *mapped = tun_map_field(parser->ports, field);
+
+	if (!mapped)
+		parser_error(parser, name.at,
+			     "no tunnel option is mapped to %s on this bridge: vsctl add-tlv-map "
+			     "BRIDGE '{class=CLASS,type=TYPE,len=BYTES}->%s' maps one",
+			     field->name, field->name);
+	return mapped;
+}
+
 const struct field *parse_field_name(struct parser *parser, struct span name,
 				     const struct match *match, bool *satisfied)
 {
@@ -36,10 +51,10 @@ const struct field *parse_field_name(struct parser *parser, struct span name,
 	for (unsigned int i = 0; match && i < n && i < MAX_CANDIDATES; i++) {
 		if (match_has_prerequisite(match, found[i])) {
 			*satisfied = true;
-			return found[i];
+			return as_mapped(parser, name, found[i]);
 		}
 	}
-	return field_find(name.at, name.length);
+	return as_mapped(parser, name, field_find(name.at, name.length));
 }
 
 // What to add; of several ways the first, where other fields have theirs to tell as well.

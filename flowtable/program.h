@@ -142,12 +142,12 @@ struct op_dec_ttl { // dec_ttl, dec_ttl(ID,...)
 	uint16_t ids[]; // controllers to tell
 };
 
-struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B]
+struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B], delete_field:tun_metadataN
 	struct op op;
 	struct subfield subfield;
 };
 
-struct op_number { // set_queue:N, delete_field:tun_metadataN
+struct op_number { // set_queue:N
 	struct op op;
 	uint32_t number;
 	uint32_t reserved;
@@ -307,13 +307,17 @@ struct program {
 			     *end_##op_ = (const struct op *)((program_)->ops + (program_)->size); \
 	     op_ < end_##op_; op_ = (const struct op *)((const uint8_t *)op_ + op_->size))
 
-// Names of ports, looked up by the bridge that a flow belongs to. `context` is the bridge's.
+// Names of ports and options, looked up by the bridge that a flow belongs to. `context` is the
+// bridge's. Without functions, ports are numbers.
+struct tun_map;
 struct port_names {
 	void *context;
 	// Port number by name; OFPP_ANY if unknown.
 	uint32_t (*number)(void *context, const char *name);
 	// Name by number, or NULL.
 	const char *(*name)(void *context, uint32_t number);
+	// The tunnel options that the bridge knows. NULL: fields are as in field.def.
+	const struct tun_map *tun_map;
 };
 
 #endif

@@ -41,7 +41,7 @@ static void set_key(json_t *object, const char *name, const struct key *key,
 	struct text text = { 0 };
 	struct match match;
 
-	key_describe(key, &match);
+	key_describe(key, names, &match);
 	match_format(&match, names, &text);
 	set_text(object, name, &text);
 }
@@ -99,7 +99,7 @@ static void set_output_key(json_t *object, const struct key *key)
 	struct text text = { 0 };
 	struct match match;
 
-	key_describe(key, &match);
+	key_describe(key, NULL, &match);
 	match.mask.core.in_port = 0;
 	match.value.core.in_port = 0;
 	match_format(&match, NULL, &text);

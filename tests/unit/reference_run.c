@@ -207,6 +207,25 @@ static void fix_port(struct key *key, const struct subfield *to)
 			rte_cpu_to_be_32(wide_port(rte_be_to_cpu_32(key->core.in_port) & 0xffff));
 }
 
+// What is written of a tunnel option is there.
+static void fix_present(struct key *key, const struct subfield *to)
+{
+	const unsigned int n = to->field->id - FIELD_TUN_METADATA0;
+
+	if (to->field->id >= FIELD_TUN_METADATA0 && to->field->id <= FIELD_TUN_METADATA63)
+		((uint8_t *)&key->tunnel.tun_present)[7 - n / 8] |= (uint8_t)(1u << n % 8);
+}
+
+static void delete_field(struct run *run, const struct field *field)
+{
+	struct subfield whole = { .field = field, .n_bits = field->n_bits };
+	const unsigned int n = field->id - FIELD_TUN_METADATA0;
+
+	for (unsigned int bit = 0; bit < whole.n_bits; bit++)
+		put_bit(&run->key, &whole, bit, false);
+	((uint8_t *)&run->key.tunnel.tun_present)[7 - n / 8] &= (uint8_t) ~(1u << n % 8);
+}
+
 static void move(struct run *run, const struct op_move *op)
 {
 	struct key want = run->key;
@@ -214,6 +233,7 @@ static void move(struct run *run, const struct op_move *op)
 	for (unsigned int bit = 0; bit < op->source.n_bits; bit++)
 		put_bit(&want, &op->destination, bit, get_bit(&run->key, &op->source, bit));
 	fix_port(&want, &op->destination);
+	fix_present(&want, &op->destination);
 	store(run, &want);
 }
 
@@ -225,6 +245,7 @@ static void put_number(struct run *run, const struct subfield *to, uint64_t numb
 	for (unsigned int bit = 0; bit < to->n_bits; bit++)
 		put_bit(&want, to, bit, bit < 64 && number >> bit & 1);
 	fix_port(&want, to);
+	fix_present(&want, to);
 	store(run, &want);
 }
 
@@ -446,6 +467,7 @@ static void pop(struct run *run, const struct subfield *to)
 	for (unsigned int bit = 0; bit < to->n_bits; bit++)
 		put_bit(&want, to, bit, value[bit / 8] >> bit % 8 & 1);
 	fix_port(&want, to);
+	fix_present(&want, to);
 	store(run, &want);
 }
 
@@ -803,6 +825,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
 		mpls(run, op);
+		break;
+	case OP_DELETE_FIELD:
+		delete_field(run, ((const struct op_stack *)op)->subfield.field);
 		break;
 	case OP_SET_QUEUE:
 		set_queue(run, ((const struct op_number *)op)->number);

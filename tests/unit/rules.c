@@ -140,8 +140,37 @@ static void match_vlan(struct rule *rule)
 	}
 }
 
+// The rig maps tun_metadata0 to 4, and 63, with these lengths; some lie across lines of the key.
+static const unsigned int option_numbers[] = { 0, 1, 2, 3, 4, 63 };
+static const unsigned int option_bits[] = { 32, 64, 992, 512, 128, 288 };
+
+static void match_option(struct rule *rule)
+{
+	const unsigned int n = below(rule, 6);
+
+	switch (below(rule, 4)) {
+	case 0:
+		add(rule, ",tun_metadata%u", option_numbers[n]);
+		break;
+	case 1:
+		add(rule, ",tun_metadata%u=%u", option_numbers[n], below(rule, 2));
+		break;
+	case 2:
+		add(rule, ",tun_metadata2=0x%x/0x30000000000000000000000000000000000000003",
+		    below(rule, 3));
+		break;
+	default:
+		add(rule, ",tun_metadata%u=%u/0x3", option_numbers[n], below(rule, 4));
+		break;
+	}
+}
+
 static void match_metadata(struct rule *rule)
 {
+	if (chance(rule, 30)) {
+		match_option(rule);
+		return;
+	}
 	switch (below(rule, 6)) {
 	case 0:
 		add(rule, ",reg0=%u", below(rule, 4));
@@ -364,8 +393,14 @@ static void match(struct rule *rule)
 
 // --- Actions ---
 
+static void write_option(struct rule *rule);
+
 static void write_register(struct rule *rule)
 {
+	if (chance(rule, 20)) {
+		write_option(rule);
+		return;
+	}
 	switch (below(rule, 8)) {
 	case 0:
 		add(rule, ",set_field:%u->reg%u", below(rule, 4), below(rule, 4));
@@ -424,6 +459,41 @@ static void move_register(struct rule *rule)
 		break;
 	default:
 		add(rule, ",move:NXM_NX_XXREG0[3..100]->NXM_NX_XXREG1[0..97]");
+		break;
+	}
+}
+
+static void write_option(struct rule *rule)
+{
+	const unsigned int n = below(rule, 6), m = below(rule, 6);
+	const unsigned int least =
+		option_bits[n] < option_bits[m] ? option_bits[n] : option_bits[m];
+	const unsigned int bits = 1 + below(rule, least);
+	const unsigned int from = below(rule, option_bits[n] - bits + 1);
+	const unsigned int to = below(rule, option_bits[m] - bits + 1);
+
+	switch (below(rule, 7)) {
+	case 0:
+		add(rule, ",set_field:%u->tun_metadata%u", below(rule, 4), option_numbers[n]);
+		break;
+	case 1:
+		add(rule, ",load:%u->tun_metadata%u[%u..%u]", below(rule, 2), option_numbers[m], to,
+		    to + bits - 1);
+		break;
+	case 2:
+		add(rule, ",set_field:0x%x/0xf0000000f->tun_metadata2", below(rule, 16));
+		break;
+	case 3:
+		add(rule, ",move:NXM_NX_REG%u[]->tun_metadata%u[%u..%u]", below(rule, 4),
+		    option_numbers[n], option_bits[n] - 32, option_bits[n] - 1);
+		break;
+	case 4:
+		add(rule, ",move:tun_metadata%u[%u]->NXM_NX_REG%u[1]", option_numbers[n],
+		    below(rule, option_bits[n]), below(rule, 4));
+		break;
+	default:
+		add(rule, ",move:tun_metadata%u[%u..%u]->tun_metadata%u[%u..%u]", option_numbers[n],
+		    from, from + bits - 1, option_numbers[m], to, to + bits - 1);
 		break;
 	}
 }
@@ -729,13 +799,16 @@ static void write_mpls(struct rule *rule)
 // Any part of any field onto the stack, and off it.
 static void stack(struct rule *rule)
 {
-	static const char *const from[] = { "reg0",     "reg1[3..9]",     "in_port",
-					    "eth_src",  "xxreg0",         "eth_type",
-					    "vlan_tci", "metadata[0..2]", "xreg1[1]" };
+	static const char *const from[] = { "reg0",         "reg1[3..9]",
+					    "in_port",      "eth_src",
+					    "xxreg0",       "eth_type",
+					    "vlan_tci",     "metadata[0..2]",
+					    "xreg1[1]",     "tun_metadata2[500..627]",
+					    "tun_metadata4" };
 	static const char *const to[] = { "reg0",     "reg1[3..9]",     "in_port",
 					  "eth_dst",  "xxreg1",         "vlan_tci[0..11]",
 					  "vlan_tci", "metadata[0..2]", "eth_src[8..19]",
-					  "reg2[31]" };
+					  "reg2[31]", "tun_metadata1",  "tun_metadata3[3..40]" };
 
 	if (chance(rule, 75)) {
 		add(rule, ",push:%s", PICK(rule, from));
@@ -935,7 +1008,7 @@ static void action(struct rule *rule)
 	else if (kind < 96)
 		resubmit(rule);
 	else if (kind < 97)
-		add(rule, ",note:01.02.03");
+		add(rule, ",delete_field:tun_metadata%u", PICK(rule, option_numbers));
 	else if (kind < 98)
 		add(rule, ",controller");
 	else

@@ -201,6 +201,14 @@ static const char *const flows[][2] = {
 	  "actions=set_queue:5,pop_queue,write_actions(set_queue:16)" },
 	{ "actions=check_pkt_larger(1500)->reg0[3],check_pkt_larger(0x10)->NXM_NX_REG9[0]",
 	  "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],check_pkt_larger(16)->NXM_NX_REG9[0]" },
+	{ "tun_metadata3,actions=drop", "tun_metadata3 actions=drop" },
+	{ "tun_metadata3,tun_metadata3=0x10/0xf0,actions=drop",
+	  "tun_metadata3,tun_metadata3=0x10/0xf0 actions=drop" },
+	{ "tun_metadata63=4,tun_flags=+oam,actions=set_field:5->tun_metadata1,"
+	  "load:1->tun_metadata2[3],move:tun_metadata1[0..7]->NXM_NX_REG0[0..7],push:tun_metadata0",
+	  "tun_flags=+oam,tun_metadata63=0x4 actions=set_field:0x5->tun_metadata1,"
+	  "load:0x1->NXM_NX_TUN_METADATA2[3],move:NXM_NX_TUN_METADATA1[0..7]->NXM_NX_REG0[0..7],"
+	  "push:NXM_NX_TUN_METADATA0[]" },
 	{ "actions=delete_field:tun_metadata0,delete_field:tun_metadata63",
 	  "actions=delete_field:tun_metadata0,delete_field:tun_metadata63" },
 	{ "actions=sample(probability=100),sample(probability=65535,collector_set_id=1,"
@@ -379,7 +387,10 @@ static const struct {
 	{ "actions=check_pkt_larger:1500->reg0[0]", 9, "LENGTH" },
 	{ "actions=check_pkt_larger(1500)->reg0[0..1]", 33, "1 bit" },
 	{ "actions=delete_field:reg0", 22, "tun_metadata63" },
-	{ "actions=delete_field:tun_metadata64", 34, "63" },
+	{ "actions=delete_field:tun_metadata64", 22, "63" },
+	{ "actions=push:tun_metadata64", 14, "no field" },
+	{ "tun_metadata0=0x123456789,actions=drop", 15, "4294967295" },
+	{ "tun_metadata0=2/1,actions=drop", 15, "mask" },
 	{ "tcp,actions=fin_timeout(idle_timeout=70000)", 38, "65535" },
 	{ "tcp,actions=fin_timeout(idle=1)", 25, "idle_timeout" },
 	{ "actions=sample(collector_set_id=1)", 9, "probability" },

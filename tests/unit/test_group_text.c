@@ -26,7 +26,7 @@ static const char *port_name(void *context, uint32_t number)
 	return number == 1 ? "vm1" : NULL;
 }
 
-static const struct port_names names = { NULL, port_number, port_name };
+static const struct port_names names = { NULL, port_number, port_name, NULL };
 
 static void check(const char *from, const char *to, const struct port_names *ports)
 {

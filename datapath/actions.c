@@ -104,6 +104,8 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 			has = layout->l3 && (type == RTE_BE16(0x0806) || type == RTE_BE16(0x8035));
 		else if (dirty & DIRTY_MPLS)
 			has = layout->n_mpls;
+		else if (dirty & DIRTY_NSH)
+			has = actions_has_nsh(vector, (unsigned int)i);
 		else
 			has = dirty & DIRTY_ND ? layout->nd : layout->l4;
 		having |= (uint64_t)has << i;
@@ -133,6 +135,8 @@ static void run_set(struct forward *forward, const struct op_set *op, uint64_t p
 	if (!dirty)
 		return;
 	for_each_packet(i, packets) vector->dirty[i] |= dirty;
+	if (unlikely(dirty & DIRTY_NSH))
+		actions_nsh_written(forward, packets);
 	if (unlikely(dirty & DIRTY_VLAN))
 		for_each_packet(i, packets) vlan_written(forward, (unsigned int)i, old[i]);
 }
@@ -168,6 +172,8 @@ void actions_write(struct forward *forward, unsigned int packet, const struct su
 	if (unlikely(in_options(to->field)))
 		actions_tun_present(forward, packet, to->field);
 	vector->dirty[packet] |= dirty;
+	if (unlikely(dirty & DIRTY_NSH))
+		actions_nsh_written(forward, 1ULL << packet);
 	if (unlikely(dirty & DIRTY_VLAN))
 		vlan_written(forward, packet, old);
 }
@@ -179,8 +185,9 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	const unsigned int to_bit = to->shift + op->destination.offset;
 	const unsigned int n_bits = op->source.n_bits;
 	// Whole bytes on both sides, the usual case, go without looking at bits.
-	const bool whole = !(from_bit % 8 || to_bit % 8 || n_bits % 8 || to->dirty & DIRTY_VLAN ||
-			     is_whole_port(&op->destination));
+	const bool whole =
+		!(from_bit % 8 || to_bit % 8 || n_bits % 8 ||
+		  to->dirty & (DIRTY_VLAN | DIRTY_NSH) || is_whole_port(&op->destination));
 	struct vector *vector = forward->vector;
 
 	packets = having_header(vector, to->dirty, packets);
@@ -419,6 +426,9 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
 		actions_mpls(forward, op, packets);
+		break;
+	case OP_DEC_NSH_TTL:
+		actions_dec_nsh_ttl(forward, packets);
 		break;
 	case OP_NOTE:
 	case OP_SAMPLE: // nothing listens

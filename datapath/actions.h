@@ -36,6 +36,11 @@ void actions_tun_present(struct forward *forward, unsigned int packet, const str
 void actions_tun_move(struct forward *forward, const struct op_move *op, uint64_t packets);
 void actions_tun_delete(struct forward *forward, const struct field *field, uint64_t packets);
 
+// actions_nsh.c
+bool actions_has_nsh(const struct vector *vector, unsigned int packet);
+void actions_nsh_written(struct forward *forward, uint64_t packets);
+void actions_dec_nsh_ttl(struct forward *forward, uint64_t packets);
+
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);
 

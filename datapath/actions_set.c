@@ -16,6 +16,8 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_DEC_TTL;
 	case OP_DEC_MPLS_TTL:
 		return SET_PLACE_DEC_MPLS_TTL;
+	case OP_DEC_NSH_TTL:
+		return SET_PLACE_DEC_NSH_TTL;
 	case OP_SET_QUEUE:
 		return SET_PLACE_QUEUE;
 	case OP_GROUP:

@@ -1,5 +1,6 @@
 #include "datapath/parse.h"
 
+#include "datapath/nsh.h"
 #include "flowtable/program.h"
 
 #include <netinet/in.h>
@@ -13,6 +14,7 @@
 #define ETH_TYPE_IPV6 0x86dd
 #define ETH_TYPE_MPLS 0x8847
 #define ETH_TYPE_MPLS_MCAST 0x8848
+#define ETH_TYPE_NSH 0x894f
 
 #define MAX_VLANS 2
 #define MAX_MPLS 3
@@ -322,6 +324,15 @@ static void parse_mpls(struct cursor *cursor, struct target *target)
 	target->layout->n_mpls = (uint8_t)n;
 }
 
+static void parse_nsh(const struct cursor *cursor, struct target *target)
+{
+	if (!nsh_size(cursor->at, cursor->left))
+		return;
+	target->layout->l3 = (uint16_t)(cursor->at - cursor->start);
+	if (target->rare)
+		nsh_read(cursor->at, target->rare);
+}
+
 // Headers only: what a change of structure reads anew.
 static void parse_headers(struct rte_mbuf *packet, struct target *target)
 {
@@ -362,6 +373,9 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 	case ETH_TYPE_MPLS:
 	case ETH_TYPE_MPLS_MCAST:
 		parse_mpls(&cursor, target);
+		break;
+	case ETH_TYPE_NSH:
+		parse_nsh(&cursor, target);
 		break;
 	}
 }

@@ -39,6 +39,7 @@ enum set_place {
 	SET_PLACE_PUSH_VLAN,
 	SET_PLACE_DEC_TTL,
 	SET_PLACE_DEC_MPLS_TTL,
+	SET_PLACE_DEC_NSH_TTL,
 	SET_PLACE_WRITES,
 	SET_PLACE_QUEUE,
 	SET_PLACE_GROUP, // the first of these that is there runs, the others do not

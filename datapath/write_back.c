@@ -1,5 +1,6 @@
 #include "datapath/write_back.h"
 
+#include "datapath/nsh.h"
 #include "flowtable/field.h"
 
 #include <netinet/in.h>
@@ -285,6 +286,8 @@ void write_back(struct vector *vector, unsigned int packet)
 		write_arp(l3, core, rare);
 	if (dirty & DIRTY_MPLS && ipv6)
 		memcpy(l3, ipv6->mpls_lse, 4u * layout->n_mpls);
+	if (dirty & DIRTY_NSH && core->eth_type == RTE_BE16(0x894f) && rare)
+		nsh_write(l3, rare);
 	if (!l4)
 		return;
 	if (dirty & DIRTY_ND)

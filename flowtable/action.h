@@ -71,6 +71,7 @@ ACTION_PARSER(action_parse_bundle);
 ACTION_PARSER(action_parse_push_mpls);
 ACTION_PARSER(action_parse_pop_mpls);
 ACTION_PARSER(action_parse_dec_mpls_ttl);
+ACTION_PARSER(action_parse_dec_nsh_ttl);
 ACTION_PARSER(action_parse_note);
 ACTION_PARSER(action_parse_learn);
 ACTION_PARSER(action_parse_bare);

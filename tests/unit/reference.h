@@ -44,6 +44,7 @@ struct ref_layout {
 	unsigned int nd_sll; // of the address inside the option
 	unsigned int nd_tll;
 	unsigned int mpls; // the first label
+	unsigned int nsh; // a sound network service header
 	unsigned int n_mpls; // labels that the key knows
 	bool routed; // an IPv6 routing header still holds the final destination
 };

@@ -300,6 +300,22 @@ static void dec_ttl(struct run *run)
 	store(run, &want);
 }
 
+static void dec_nsh_ttl(struct run *run)
+{
+	struct key want = run->key;
+	struct ref_layout layout;
+
+	ref_parse(&run->packet, &want, &layout);
+	if (!layout.nsh)
+		return;
+	if (want.rare.nsh_ttl <= 1) {
+		expire(run);
+		return;
+	}
+	want.rare.nsh_ttl--;
+	store(run, &want);
+}
+
 // --- learn ---
 
 // Bit `bit` of what a spec copies or says.
@@ -557,14 +573,15 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
-#define PLACE_WRITE 6
-#define PLACE_GROUP 8 // the first from here on that is there ends the set
-#define PLACE_LAST 10
+#define PLACE_WRITE 7
+#define PLACE_GROUP 9 // the first from here on that is there ends the set
+#define PLACE_LAST 11
 static unsigned int set_place(const struct op *op)
 {
-	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_PUSH_MPLS, OP_PUSH_VLAN,
-					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, N_OPS,        OP_SET_QUEUE,
-					  OP_GROUP,    OP_OUTPUT,       OP_RESUBMIT };
+	static const uint16_t order[] = { OP_POP_VLAN,    OP_POP_MPLS, OP_PUSH_MPLS,
+					  OP_PUSH_VLAN,   OP_DEC_TTL,  OP_DEC_MPLS_TTL,
+					  OP_DEC_NSH_TTL, N_OPS,       OP_SET_QUEUE,
+					  OP_GROUP,       OP_OUTPUT,   OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (order[i] == op->code)
@@ -828,6 +845,9 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 		break;
 	case OP_DELETE_FIELD:
 		delete_field(run, ((const struct op_stack *)op)->subfield.field);
+		break;
+	case OP_DEC_NSH_TTL:
+		dec_nsh_ttl(run);
 		break;
 	case OP_SET_QUEUE:
 		set_queue(run, ((const struct op_number *)op)->number);

@@ -20,6 +20,7 @@ enum shown {
 	SHOWN_TAG = 1 << 11,
 	SHOWN_TAG1 = 1 << 12,
 	SHOWN_MPLS = 1 << 14,
+	SHOWN_NSH = 1 << 15,
 	SHOWN_IP_TYPE = 1 << 13, // an IP Ethernet type, perhaps without a sound header
 };
 
@@ -356,6 +357,69 @@ static void match_mpls(struct rule *rule)
 		add(rule, ",mpls_ttl=%u", PICK(rule, ttls));
 }
 
+static void match_nsh(struct rule *rule)
+{
+	add(rule, ",dl_type=0x894f");
+	rule->shown |= SHOWN_NSH;
+	if (rule->broad)
+		return;
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",nsh_spi=%u", below(rule, 3));
+		break;
+	case 1:
+		add(rule, ",nsh_si=%u", below(rule, 3));
+		break;
+	case 2:
+		add(rule, ",nsh_mdtype=%u", 1 + below(rule, 2));
+		break;
+	case 3:
+		add(rule, ",nsh_c%u=0/0x%x", 1 + below(rule, 4), 1u << below(rule, 2));
+		break;
+	case 4:
+		add(rule, ",nsh_ttl=63");
+		break;
+	case 5:
+		add(rule, ",nsh_flags=%u/0x3", below(rule, 4));
+		break;
+	case 6:
+		add(rule, ",nsh_np=%u", 1 + below(rule, 4));
+		break;
+	default:
+		break;
+	}
+}
+
+static void write_nsh(struct rule *rule)
+{
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",set_field:%u->nsh_ttl", below(rule, 80));
+		break;
+	case 1:
+		add(rule, ",set_field:%u->nsh_flags", below(rule, 6));
+		break;
+	case 2:
+		add(rule, ",set_field:0x%x->nsh_spi", below(rule, 3));
+		break;
+	case 3:
+		add(rule, ",move:NXM_NX_REG0[0..7]->NXOXM_NSH_SI[]");
+		break;
+	case 4:
+		add(rule, ",move:NXOXM_NSH_C1[]->NXOXM_NSH_C%u[]", 2 + below(rule, 3));
+		break;
+	case 5:
+		add(rule, ",set_field:%u->nsh_c%u", below(rule, 4), 1 + below(rule, 4));
+		break;
+	case 6:
+		add(rule, ",move:NXOXM_NSH_TTL[]->NXM_NX_REG1[0..7]");
+		break;
+	default:
+		add(rule, ",dec_nsh_ttl");
+		break;
+	}
+}
+
 static void match_protocol(struct rule *rule)
 {
 	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "dl_type=0x8100",
@@ -368,8 +432,10 @@ static void match_protocol(struct rule *rule)
 		match_ipv6(rule);
 	else if (kind < 90)
 		match_arp(rule);
-	else if (kind < 97)
+	else if (kind < 95)
 		match_mpls(rule);
+	else if (kind < 98)
+		match_nsh(rule);
 	else
 		add(rule, ",%s", PICK(rule, others));
 }
@@ -721,6 +787,10 @@ static void write_shown(struct rule *rule)
 	for (unsigned int bit = 0; bit <= 10; bit++)
 		if (rule->shown & 1u << bit)
 			kinds[n++] = 1u << bit;
+	if (!rule->unsure && rule->shown & SHOWN_NSH) {
+		write_nsh(rule);
+		return;
+	}
 	if (rule->unsure || !n) {
 		write_ethernet(rule);
 		return;

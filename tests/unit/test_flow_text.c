@@ -201,6 +201,13 @@ static const char *const flows[][2] = {
 	  "actions=set_queue:5,pop_queue,write_actions(set_queue:16)" },
 	{ "actions=check_pkt_larger(1500)->reg0[3],check_pkt_larger(0x10)->NXM_NX_REG9[0]",
 	  "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],check_pkt_larger(16)->NXM_NX_REG9[0]" },
+	{ "dl_type=0x894f,nsp=3,nsi=4,nshc1=5/7,nsh_ttl=6,nsh_np=1,nsh_mdtype=1,nsh_flags=2,"
+	  "actions=dec_nsh_ttl,set_field:9->nsh_ttl,load:1->NXOXM_NSH_C4[3],write_actions(dec_nsh_"
+	  "ttl)",
+	  "dl_type=0x894f,nsh_flags=2,nsh_ttl=6,nsh_mdtype=1,nsh_np=1,nsh_spi=0x3,nsh_si=4,nsh_c1="
+	  "0x5/0x7 "
+	  "actions=dec_nsh_ttl,set_field:9->nsh_ttl,load:0x1->NXOXM_NSH_C4[3],write_actions(dec_"
+	  "nsh_ttl)" },
 	{ "tun_metadata3,actions=drop", "tun_metadata3 actions=drop" },
 	{ "tun_metadata3,tun_metadata3=0x10/0xf0,actions=drop",
 	  "tun_metadata3,tun_metadata3=0x10/0xf0 actions=drop" },
@@ -389,6 +396,8 @@ static const struct {
 	{ "actions=delete_field:reg0", 22, "tun_metadata63" },
 	{ "actions=delete_field:tun_metadata64", 22, "63" },
 	{ "actions=push:tun_metadata64", 14, "no field" },
+	{ "ip,actions=dec_nsh_ttl", 12, "dl_type=0x894f" },
+	{ "ip,nsh_spi=3,actions=drop", 4, "NSH" },
 	{ "tun_metadata0=0x123456789,actions=drop", 15, "4294967295" },
 	{ "tun_metadata0=2/1,actions=drop", 15, "mask" },
 	{ "tcp,actions=fin_timeout(idle_timeout=70000)", 38, "65535" },

@@ -66,6 +66,7 @@ static void run_vlan(struct forward *forward, const struct op_vlan *op, uint64_t
 	const rte_be16_t mask = vid ? RTE_BE16(0x0fff) : RTE_BE16(0xe000);
 	const rte_be16_t value = rte_cpu_to_be_16((uint16_t)(vid ? op->value : op->value << 13));
 
+	packets &= ~forward->vector->bare;
 	for_each_packet(i, packets)
 	{
 		struct key_core *core = vector_core(forward->vector, (unsigned int)i);
@@ -88,12 +89,11 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 	uint64_t having = 0;
 
 	if (likely(!(dirty & ~(DIRTY_ETHERNET | DIRTY_VLAN))))
-		return packets;
+		return dirty ? packets & ~vector->bare : packets;
 	for_each_packet(i, packets)
 	{
 		const struct packet_layout *layout = &vector->layout[i];
-		const rte_be16_t type =
-			((const struct key_core *)vector->lines[KEY_LINE_CORE][i])->eth_type;
+		const rte_be16_t type = layout->type;
 		const bool ipv4 = type == RTE_BE16(0x0800), ipv6 = type == RTE_BE16(0x86dd);
 		bool has;
 
@@ -226,8 +226,8 @@ static void run_dec_ttl(struct forward *forward, uint64_t packets)
 	{
 		struct key_core *core = vector_core(vector, (unsigned int)i);
 
-		if (!vector->layout[i].l3 ||
-		    (core->eth_type != RTE_BE16(0x0800) && core->eth_type != RTE_BE16(0x86dd)))
+		if (!vector->layout[i].l3 || (vector->layout[i].type != RTE_BE16(0x0800) &&
+					      vector->layout[i].type != RTE_BE16(0x86dd)))
 			continue;
 		if (unlikely(core->ip_ttl <= 1)) {
 			actions_expired(forward, (unsigned int)i);
@@ -252,8 +252,9 @@ static void run_check_larger(struct forward *forward, const struct op_check_larg
 	for_each_packet(i, packets)
 	{
 		// Tags do not count.
-		const uint32_t size =
-			rte_pktmbuf_pkt_len(vector->packets[i]) - 4u * vector->layout[i].n_vlans;
+		const uint32_t size = rte_pktmbuf_pkt_len(vector->packets[i]) -
+				      4u * vector->layout[i].n_vlans -
+				      (vector->bare >> i & 1 ? 14u : 0u);
 		const struct bits bit = bits_of(size > op->length);
 
 		actions_write(forward, (unsigned int)i, &op->destination, &bit);
@@ -361,6 +362,7 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 		run_move(forward, (const struct op_move *)op, packets);
 		break;
 	case OP_PUSH_VLAN:
+		packets &= ~vector->bare;
 		for_each_packet(i, packets) push_vlan(forward, (unsigned int)i,
 						      ((const struct op_push_vlan *)op)->tpid, 0);
 		break;
@@ -426,6 +428,12 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	case OP_POP_MPLS:
 	case OP_DEC_MPLS_TTL:
 		actions_mpls(forward, op, packets);
+		break;
+	case OP_ENCAP:
+		actions_encap(forward, (const struct op_encap *)op, packets);
+		break;
+	case OP_DECAP:
+		actions_decap(forward, (const struct op_decap *)op, packets);
 		break;
 	case OP_DEC_NSH_TTL:
 		actions_dec_nsh_ttl(forward, packets);

@@ -36,6 +36,10 @@ void actions_tun_present(struct forward *forward, unsigned int packet, const str
 void actions_tun_move(struct forward *forward, const struct op_move *op, uint64_t packets);
 void actions_tun_delete(struct forward *forward, const struct field *field, uint64_t packets);
 
+// actions_encap.c
+void actions_encap(struct forward *forward, const struct op_encap *op, uint64_t packets);
+void actions_decap(struct forward *forward, const struct op_decap *op, uint64_t packets);
+
 // actions_nsh.c
 bool actions_has_nsh(const struct vector *vector, unsigned int packet);
 void actions_nsh_written(struct forward *forward, uint64_t packets);

@@ -131,6 +131,8 @@ static void dec_ttl(struct forward *forward, unsigned int packet)
 
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets)
 {
+	if (op->code != OP_DEC_MPLS_TTL) // those change Ethernet frames alone
+		packets &= ~forward->vector->bare;
 	for_each_packet(i, packets)
 	{
 		if (op->code == OP_PUSH_MPLS)

@@ -4,9 +4,7 @@
 
 bool actions_has_nsh(const struct vector *vector, unsigned int packet)
 {
-	const struct key_core *core = (const struct key_core *)vector->lines[KEY_LINE_CORE][packet];
-
-	return vector->layout[packet].l3 && core->eth_type == RTE_BE16(0x894f);
+	return vector->layout[packet].l3 && vector->layout[packet].type == RTE_BE16(0x894f);
 }
 
 void actions_nsh_written(struct forward *forward, uint64_t packets)

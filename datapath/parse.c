@@ -344,7 +344,12 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 	};
 	uint16_t type;
 
+	const uint32_t packet_type = target->layout->packet_type;
+	const uint16_t n_encap_bytes = target->layout->n_encap_bytes;
+
 	memset(target->layout, 0, sizeof(*target->layout));
+	target->layout->packet_type = packet_type;
+	target->layout->n_encap_bytes = n_encap_bytes;
 	core->reserved = 0;
 	memset(&core->ip_src, 0,
 	       offsetof(struct key_core, ct_zone) - offsetof(struct key_core, ip_src));
@@ -378,6 +383,9 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 		parse_nsh(&cursor, target);
 		break;
 	}
+	target->layout->type = core->eth_type;
+	if (unlikely(packet_type))
+		core->eth_type = 0; // a field of Ethernet frames
 }
 
 static struct target target_of(struct vector *vector, unsigned int packet)
@@ -399,6 +407,7 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 	uint64_t good = 0;
 
 	vector->live_lines = lines | 1 << KEY_LINE_CORE;
+	vector->bare = 0;
 	for (unsigned int line = 0; line < KEY_LINES; line++)
 		if (lines & metadata_lines & 1 << line)
 			memset(vector->lines[line], 0,
@@ -417,6 +426,8 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 		target.core->ct_mark = 0;
 		target.core->pkt_mark = 0;
 		target.core->metadata = 0;
+		target.layout->packet_type = 0;
+		target.layout->n_encap_bytes = 0;
 		parse_headers(packet, &target);
 	}
 	return good;
@@ -427,4 +438,8 @@ void parse_again(struct vector *vector, unsigned int packet)
 	struct target target = target_of(vector, packet);
 
 	parse_headers(vector->packets[packet], &target);
+	vector_note_bare(vector, packet);
+	if (vector->live_lines & 1 << KEY_LINE_TUNNEL)
+		vector_tunnel(vector, packet)->packet_type =
+			rte_cpu_to_be_32(target.layout->packet_type);
 }

@@ -338,7 +338,7 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 				    "a packet has one value for %.*s: leave out the mask",
 				    SPAN_ARGS(token->name));
 	if (field->id == FIELD_PACKET_TYPE && field_value_is_zero(&value))
-		return 0; // Ethernet, as every packet here is
+		return 0; // Ethernet, as flows are about that do not say
 	return match_merge(parser, token, field, &value, &mask);
 }
 
@@ -412,6 +412,22 @@ static int apply_fields(struct flow_parser *parser)
 		if (!parser->tokens[i].done)
 			return parser_error_prerequisite(&parser->parser, parser->tokens[i].name,
 							 "");
+	return 0;
+}
+
+// A bare packet has no Ethernet header: where the flow says its type twice, once is enough.
+static int settle_packet_type(struct flow_parser *parser, const char *end)
+{
+	struct match *match = &parser->flow->match;
+	const uint32_t type = rte_be_to_cpu_32(match->value.tunnel.packet_type);
+
+	if (!match->mask.tunnel.packet_type || !match->mask.core.eth_type)
+		return 0;
+	if (type >> 16 != 1 || rte_be_to_cpu_16(match->value.core.eth_type) != (uint16_t)type)
+		return parser_error(&parser->parser, end,
+				    "a packet of type (%u,0x%x) has no such Ethernet type",
+				    type >> 16, type & 0xffff);
+	match->value.core.eth_type = match->mask.core.eth_type = 0;
 	return 0;
 }
 
@@ -512,6 +528,8 @@ int flow_text_parse(const char *string, enum flow_text_usage usage, const struct
 		result = apply_simple_tokens(&parser);
 	if (!result)
 		result = apply_fields(&parser);
+	if (!result)
+		result = settle_packet_type(&parser, string);
 	if (!result)
 		result = parse_actions(&parser, string + strlen(string));
 	return result;

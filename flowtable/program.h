@@ -236,6 +236,24 @@ struct op_mpls { // push_mpls:TYPE, pop_mpls:TYPE
 	uint8_t reserved[6];
 };
 
+enum encap_kind { ENCAP_ETHERNET, ENCAP_NSH, ENCAP_MPLS, ENCAP_MPLS_MC, ENCAP_KINDS };
+#define ENCAP_MAX_OPTIONS 72
+struct op_encap { // encap(...); form: nsh with md_type written
+	struct op op;
+	uint8_t kind; // enum encap_kind
+	uint8_t md_type;
+	uint16_t n_options; // bytes
+	uint32_t reserved;
+	uint8_t options[]; // of the NSH header, as they are on the wire
+};
+
+struct op_decap { // decap(), decap(packet_type(ns=N,type=T))
+	struct op op;
+	uint32_t packet_type; // as in the field
+	uint8_t has_type;
+	uint8_t reserved[3];
+};
+
 struct op_note {
 	struct op op;
 	uint16_t length;

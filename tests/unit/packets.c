@@ -510,6 +510,7 @@ void packet_make(struct random *random, struct ref_packet *packet)
 	unsigned int kind = random_below(random, 101);
 
 	packet->size = 0;
+	packet->packet_type = packet->n_encap_bytes = 0;
 	fill_mac(random, extend(packet, 6));
 	fill_mac(random, extend(packet, 6));
 	make_tags(random, packet);

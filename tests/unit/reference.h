@@ -28,6 +28,10 @@
 struct ref_packet {
 	unsigned int size;
 	bool retyped; // a rule said what lies behind a popped MPLS entry: it may have been wrong
+	// As the field of that name. A packet that is not Ethernet has zeros and its type in the place
+	// of the Ethernet header.
+	uint32_t packet_type;
+	unsigned int n_encap_bytes; // that encap added
 	uint8_t bytes[REF_PACKET_MAX];
 };
 
@@ -63,6 +67,9 @@ void ref_pop_vlan(struct ref_packet *packet);
 // MPLS (reference_mpls.c). False where there are more labels than the switch handles.
 bool ref_push_mpls(struct ref_packet *packet, uint16_t type);
 bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
+
+// encap and decap (reference_encap.c): 0, or the reason for which the packet ends.
+enum drop_reason ref_encap(struct ref_packet *packet, const struct op *op, bool *fails);
 
 // The link or the member that multipath and bundle choose (reference_hash.c). `live` tells of each
 // member; OFPP_ANY if none is.

@@ -356,5 +356,8 @@ bool ref_parse(const struct ref_packet *packet, struct key *key, struct ref_layo
 		read_mpls(&r);
 	else if (type == 0x894f)
 		read_nsh(&r);
+	key->tunnel.packet_type = rte_cpu_to_be_32(packet->packet_type);
+	if (packet->packet_type)
+		key->core.eth_type = 0;
 	return true;
 }

@@ -418,6 +418,18 @@ static void learn(struct run *run, const struct op_learn *op)
 
 // --- MPLS ---
 
+static void encap(struct run *run, const struct op *op)
+{
+	bool fails;
+	enum drop_reason reason = ref_encap(&run->packet, op, &fails);
+
+	if (fails) {
+		drop(run, reason);
+		run->stopped = true;
+	}
+	ref_parse(&run->packet, &run->key, NULL);
+}
+
 static void mpls(struct run *run, const struct op *op)
 {
 	const struct op_mpls *change = (const struct op_mpls *)op;
@@ -425,6 +437,8 @@ static void mpls(struct run *run, const struct op *op)
 	bool possible = true;
 
 	ref_parse(&run->packet, &run->key, &layout);
+	if (run->packet.packet_type && op->code != OP_DEC_MPLS_TTL)
+		return;
 	if (op->code == OP_PUSH_MPLS) {
 		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (op->code == OP_POP_MPLS) {
@@ -536,7 +550,9 @@ static void check_larger(struct run *run, const struct op_check_larger *op)
 	struct ref_layout layout;
 
 	ref_parse(&run->packet, &run->key, &layout);
-	put_number(run, &op->destination, run->packet.size - 4 * layout.n_vlans > op->length);
+	put_number(run, &op->destination,
+		   run->packet.size - 4 * layout.n_vlans - (run->packet.packet_type ? 14 : 0) >
+			   op->length);
 }
 
 static void bundle(struct run *run, const struct op_bundle *op)
@@ -573,15 +589,16 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
-#define PLACE_WRITE 7
-#define PLACE_GROUP 9 // the first from here on that is there ends the set
-#define PLACE_LAST 11
+#define PLACE_WRITE 9
+#define PLACE_GROUP 11 // the first from here on that is there ends the set
+#define PLACE_LAST 13
 static unsigned int set_place(const struct op *op)
 {
-	static const uint16_t order[] = { OP_POP_VLAN,    OP_POP_MPLS, OP_PUSH_MPLS,
-					  OP_PUSH_VLAN,   OP_DEC_TTL,  OP_DEC_MPLS_TTL,
-					  OP_DEC_NSH_TTL, N_OPS,       OP_SET_QUEUE,
-					  OP_GROUP,       OP_OUTPUT,   OP_RESUBMIT };
+	static const uint16_t order[] = { OP_POP_VLAN, OP_POP_MPLS,     OP_DECAP,
+					  OP_ENCAP,    OP_PUSH_MPLS,    OP_PUSH_VLAN,
+					  OP_DEC_TTL,  OP_DEC_MPLS_TTL, OP_DEC_NSH_TTL,
+					  N_OPS,       OP_SET_QUEUE,    OP_GROUP,
+					  OP_OUTPUT,   OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (order[i] == op->code)
@@ -749,6 +766,8 @@ static void group(struct run *run, uint32_t id, unsigned int table, unsigned int
 
 static void run_tag_op(struct run *run, const struct op *op)
 {
+	if (run->packet.packet_type)
+		return;
 	switch (op->code) {
 	case OP_PUSH_VLAN:
 		ref_push_vlan(&run->packet,
@@ -846,6 +865,10 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_DELETE_FIELD:
 		delete_field(run, ((const struct op_stack *)op)->subfield.field);
 		break;
+	case OP_ENCAP:
+	case OP_DECAP:
+		encap(run, op);
+		break;
 	case OP_DEC_NSH_TTL:
 		dec_nsh_ttl(run);
 		break;
@@ -934,6 +957,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	run.bridge = bridge;
 	run.packet = *packet;
 	run.packet.retyped = false;
+	run.packet.packet_type = run.packet.n_encap_bytes = 0;
 	run.length = packet->size;
 	run.stopped = run.exited = run.ended = run.exhausted = false;
 	stack.n = stack.lowest = stack.kept = 0;

@@ -212,8 +212,10 @@ void ref_store(struct ref_packet *packet, const struct key *want)
 
 	if (!ref_parse(packet, &have, &layout))
 		return;
-	memcpy(packet->bytes, want->core.eth_dst, 6);
-	memcpy(packet->bytes + 6, want->core.eth_src, 6);
+	if (!packet->packet_type) {
+		memcpy(packet->bytes, want->core.eth_dst, 6);
+		memcpy(packet->bytes + 6, want->core.eth_src, 6);
+	}
 	if (layout.ipv4) {
 		uint8_t *ip = packet->bytes + layout.ipv4;
 
@@ -232,5 +234,6 @@ void ref_store(struct ref_packet *packet, const struct key *want)
 	if (layout.l4)
 		store_l4(packet->bytes, want, &layout);
 	fix_checksums(packet, &old, &layout);
-	store_vlans(packet, want, layout.n_vlans);
+	if (!packet->packet_type)
+		store_vlans(packet, want, layout.n_vlans);
 }

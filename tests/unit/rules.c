@@ -33,6 +33,8 @@ struct rule {
 	unsigned int shown; // enum shown
 	unsigned int max_tags; // at most so many; more than 2: unknown
 	unsigned int depth; // inside clone
+	bool bare; // the match is about packets without an Ethernet header
+	bool closed; // nothing can be said of the packet any more: no further actions
 	bool unsure; // what the match showed may not be true any more
 	bool broad; // match as little as is needed to prove that the packet has the fields
 };
@@ -420,6 +422,62 @@ static void write_nsh(struct rule *rule)
 	}
 }
 
+// A bare packet has no Ethernet header to show.
+static void match_bare(struct rule *rule)
+{
+	switch (below(rule, 5)) {
+	case 0:
+		add(rule, ",packet_type=(1,0x800),nw_ttl=64");
+		rule->shown = SHOWN_IPV4 | SHOWN_IP_TYPE;
+		break;
+	case 1:
+		add(rule, ",packet_type=(1,0x86dd)");
+		rule->shown = SHOWN_IP_TYPE;
+		break;
+	case 2:
+		add(rule, ",packet_type=(1,0x894f)");
+		rule->shown = SHOWN_NSH;
+		break;
+	case 3:
+		add(rule, ",packet_type=(1,0x8847)");
+		rule->shown = SHOWN_MPLS;
+		break;
+	default:
+		add(rule, ",packet_type=(1,0x806)");
+		rule->shown = 0;
+		break;
+	}
+	rule->bare = true;
+}
+
+// Headers around the packet, or one less. What flows may say about it afterwards is little.
+static void encapsulate(struct rule *rule)
+{
+	static const char *const kinds[] = {
+		"encap(nsh)",
+		"encap(nsh(md_type=1))",
+		"encap(nsh(md_type=2,tlv(0x1000,10,0x12345678),tlv(0x1,2,0x0102030405)))",
+		"encap(ethernet)",
+		"encap(ethernet)",
+		"encap(mpls)",
+		"encap(mpls_mc)",
+		"decap()",
+		"decap",
+		"decap()",
+		"decap(packet_type(ns=0,type=0))",
+		"decap(packet_type(ns=1,type=0x800))",
+		"decap(packet_type(ns=1,type=0x8847))",
+	};
+
+	for (unsigned int n = 1 + below(rule, 3); n; n--)
+		add(rule, ",%s", PICK(rule, kinds));
+	if (chance(rule, 60))
+		add(rule, ",resubmit(,%u)", 1 + below(rule, RULE_TABLES - 1));
+	else
+		add(rule, ",output:%u", 1 + below(rule, 4));
+	rule->closed = true;
+}
+
 static void match_protocol(struct rule *rule)
 {
 	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "dl_type=0x8100",
@@ -449,6 +507,10 @@ static void match(struct rule *rule)
 		add(rule, ",in_port=%u", 1 + below(rule, 4));
 	if (chance(rule, 20))
 		match_metadata(rule);
+	if (chance(rule, 6)) {
+		match_bare(rule);
+		return;
+	}
 	if (chance(rule, 15))
 		match_ethernet(rule);
 	if (chance(rule, 35))
@@ -972,6 +1034,7 @@ static void clone_actions(struct rule *rule)
 	rule->shown = before.shown;
 	rule->max_tags = before.max_tags;
 	rule->unsure = before.unsure;
+	rule->closed = before.closed;
 }
 
 static void output(struct rule *rule)
@@ -1035,6 +1098,13 @@ static void group(struct rule *rule)
 static void action(struct rule *rule)
 {
 	unsigned int kind = below(rule, 100);
+
+	if (rule->closed)
+		return;
+	if (rule->bare || (!rule->options->loops && chance(rule, 5))) {
+		encapsulate(rule);
+		return;
+	}
 
 	if (chance(rule, 25)) {
 		switch (below(rule, 9)) {
@@ -1146,7 +1216,7 @@ static void instructions(struct rule *rule)
 {
 	if (chance(rule, 5))
 		add(rule, ",clear_actions");
-	if (chance(rule, 12))
+	if (chance(rule, 12) && !rule->closed && !rule->bare)
 		write_actions(rule);
 	if (chance(rule, 5))
 		add(rule, ",write_metadata:0x%x/0x%x", below(rule, 8), 7u);

@@ -131,6 +131,7 @@ static void close_bridge(const char *name)
 	json_object_foreach_safe(open_ports, next, port,
 				 entry) if (!strcmp(config_string(entry, "bridge"), uuid))
 		json_object_del(open_ports, port);
+	flow_keep_settle(); // rows under way know the bridge
 	flow_keep_pause(true);
 	if (bridge)
 		bridge_destroy(bridge);
@@ -363,7 +364,8 @@ static int create_bridge(struct sync *sync, const struct config *config, const j
 		return error->code ? -error->code : -EINVAL;
 	}
 	json_object_set_new(open_bridges, name, json_string(config_row_uuid(row)));
-	if (sync->start && apply_store)
+	result = apply_tlv_map(bridge, row, false, error); // flows need it
+	if (sync->start && apply_store && !result)
 		result = group_keep_load(apply_store, bridge, error);
 	if (sync->start && apply_store && !result)
 		result = meter_keep_load(apply_store, bridge, error);
@@ -389,6 +391,8 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 		}
 		if (!result)
 			result = apply_bridge_settings(bridge, row, error);
+		if (!result)
+			result = apply_tlv_map(bridge, row, !sync->strict, error);
 		if (!result)
 			result = apply_tables(bridge, config, row, error);
 		if (result && sync->strict)

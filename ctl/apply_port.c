@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/tlv_map.h"
+#include "ofproto/tun_option.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -149,6 +151,14 @@ int apply_bridge_settings(struct bridge *bridge, const json_t *row, struct error
 	}
 	result = bridge_set_mac_table(bridge, (uint32_t)size, (unsigned int)aging);
 	return result ? error_set(error, -result, "out of memory for the MAC table") : 0;
+}
+
+int apply_tlv_map(struct bridge *bridge, const json_t *row, bool force, struct error *error)
+{
+	struct tun_map map;
+	int result = tlv_map_read(row, &map, error);
+
+	return result ? result : bridge_set_tun_options(bridge, map.options, force, error);
 }
 
 int apply_mtu(struct bridge_port *port, const json_t *interface, struct error *error)

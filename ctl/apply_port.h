@@ -19,6 +19,8 @@ bool apply_same_vlan(const json_t *old_port, const json_t *port);
 
 // other_config of a bridge: MAC table.
 int apply_bridge_settings(struct bridge *bridge, const json_t *row, struct error *error);
+// `force`: also where flows use what changes.
+int apply_tlv_map(struct bridge *bridge, const json_t *row, bool force, struct error *error);
 
 // mtu_request of an open port.
 int apply_mtu(struct bridge_port *port, const json_t *interface, struct error *error);

@@ -66,4 +66,3 @@ int handle_flow_delete(const struct handler_call *call, json_t **result, struct 
 	return apply_one(call, call_flag(call, "strict") ? FLOW_DELETE_STRICT : FLOW_DELETE,
 			 FLOW_TEXT_DELETE, error);
 }
-

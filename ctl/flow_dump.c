@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/text.h"
 #include "ctl/flow_print.h"
+#include "flowtable/tun_map.h"
 #include "ofproto/flow_mod.h"
 
 #include <errno.h>
@@ -176,13 +177,14 @@ static void sort_key_fill(struct sort_key *key, struct flow *flow, const struct 
 }
 
 static int sort_flows(struct flow **flows, unsigned int n, const char *field_name, bool falling,
-		      struct error *error)
+		      const struct port_names *names, struct error *error)
 {
 	const struct field *field = NULL;
 	struct sort_key *keys;
 
 	if (*field_name && strcmp(field_name, "priority")) {
 		field = field_find(field_name, strlen(field_name));
+		field = field ? tun_map_field(names, field) : NULL;
 		if (!field)
 			return error_set(error, EINVAL, "there is no field '%.64s' to sort by",
 					 field_name);
@@ -250,12 +252,13 @@ int handle_flow_dump(const struct handler_call *call, json_t **result, struct er
 
 	if (!bridge)
 		return -ENOENT;
-	names = call_flag(call, "no-names") ? NULL : bridge_port_names(bridge);
+	names = call_flag(call, "no-names") ? bridge_port_numbers(bridge)
+					    : bridge_port_names(bridge);
 	failed = select_flows(call, bridge, &flows, &n, error);
 	if (failed)
 		return failed;
 	if (sort)
-		failed = sort_flows(flows, n, sort, !rising, error);
+		failed = sort_flows(flows, n, sort, !rising, names, error);
 	if (!failed)
 		*result = print_flows(call, flows, n, names);
 	free(flows);

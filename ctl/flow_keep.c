@@ -145,14 +145,16 @@ static uint64_t clock_offset(void)
 }
 
 // Write the flow under its number; a new one gets one.
-static int write_flow(const char *bridge, struct flow *flow)
+static int write_flow(const struct bridge *bridge, struct flow *flow)
 {
 	const uint64_t offset = keep.in_request ? keep.clock_offset_ns : clock_offset();
 	int result = 0;
 
 	if (!flow->kept_id)
-		result = store_new_flow_id(keep.store, bridge, &flow->kept_id, &keep.error);
-	return result ? result : flow_writer_put(flow, flow->kept_id, offset);
+		result = store_new_flow_id(keep.store, bridge_name(bridge), &flow->kept_id,
+					   &keep.error);
+	return result ? result
+		      : flow_writer_put(flow, bridge_port_numbers(bridge), flow->kept_id, offset);
 }
 
 // The flow is in its table.
@@ -160,7 +162,7 @@ static void put_flow(struct bridge *bridge, struct flow *flow, bool is_written)
 {
 	// A full disk may have ended the transaction: nothing more may be written in its name.
 	if (!keep.failure && !is_written)
-		note_failure(write_flow(bridge_name(bridge), flow));
+		note_failure(write_flow(bridge, flow));
 	if (keep.in_request)
 		note_failure(touched_add(&keep.touched, bridge_name(bridge), flow));
 	else
@@ -193,7 +195,7 @@ static void flow_modified(void *context, struct bridge *bridge, struct flow *flo
 void flow_keep_early(struct bridge *bridge, struct flow *flow)
 {
 	if (keep.store && keep.in_request && !keep.paused && !keep.failure)
-		note_failure(write_flow(bridge_name(bridge), flow));
+		note_failure(write_flow(bridge, flow));
 }
 
 static void add_waiting(const struct flow *flow, bool gone)
@@ -327,6 +329,11 @@ void flow_keep_cancel(void)
 	flow_writer_cancel();
 }
 
+void flow_keep_settle(void)
+{
+	note_failure(flow_writer_finish(&keep.error));
+}
+
 void flow_keep_commit(void)
 {
 	keep.in_request = false;
@@ -383,7 +390,8 @@ static int apply_batch(struct batch *batch, struct error *error)
 	return result;
 }
 
-static int parse_flow(const struct store_flow *flow, struct flow_text *parsed, struct error *error)
+static int parse_flow(const struct bridge *bridge, const struct store_flow *flow,
+		      struct flow_text *parsed, struct error *error)
 {
 	struct text text = { 0 };
 	int result;
@@ -391,7 +399,8 @@ static int parse_flow(const struct store_flow *flow, struct flow_text *parsed, s
 	text_addf(&text, "table=%u,priority=%u%s%s,actions=%s", flow->table_id, flow->priority,
 		  *flow->match ? "," : "", flow->match, flow->actions);
 	result = text.failed ? error_set(error, ENOMEM, "out of memory")
-			     : flow_text_parse(text.data, FLOW_TEXT_ADD, NULL, parsed, error);
+			     : flow_text_parse(text.data, FLOW_TEXT_ADD,
+					       bridge_port_numbers(bridge), parsed, error);
 	if (result)
 		error_prefix(error, "flow '%.400s' of the store", text.data);
 	text_free(&text);
@@ -408,7 +417,7 @@ static int load_flow(void *context, const struct store_flow *kept, struct error 
 
 	if (timeout_ns && kept->modified_ns + timeout_ns <= batch->now_ns)
 		return 0;
-	result = parse_flow(kept, &text, error);
+	result = parse_flow(batch->bridge, kept, &text, error);
 	if (result)
 		return result;
 	text.cookie = kept->cookie;

@@ -22,6 +22,8 @@ int flow_keep_begin(struct error *error);
 int flow_keep_check(struct error *error);
 // Before the store rolls back.
 void flow_keep_cancel(void);
+// Before a bridge goes: have what is under way written.
+void flow_keep_settle(void);
 // After the store has committed.
 void flow_keep_commit(void);
 // After the store has rolled back: bring the touched flows back.

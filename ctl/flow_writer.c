@@ -20,6 +20,7 @@ struct row {
 	uint64_t id;
 	struct mask *mask; // NULL: delete the row
 	struct program *program;
+	const struct port_names *names;
 	uint64_t cookie;
 	uint64_t created_ns;
 	uint64_t modified_ns;
@@ -107,9 +108,9 @@ static void format_row(struct formatter *formatter, const struct row *row)
 
 	match_unpack(row->mask, row->values, &match);
 	text_clear(&formatter->match);
-	match_format(&match, NULL, &formatter->match);
+	match_format(&match, row->names, &formatter->match);
 	text_clear(&formatter->actions);
-	program_format(row->program, NULL, &formatter->actions);
+	program_format(row->program, row->names, &formatter->actions);
 }
 
 // What the store keeps: canonical text, ports by number.
@@ -331,7 +332,8 @@ void flow_writer_stop(void)
 	writer.store = NULL;
 }
 
-int flow_writer_put(const struct flow *flow, uint64_t id, uint64_t clock_offset_ns)
+int flow_writer_put(const struct flow *flow, const struct port_names *names, uint64_t id,
+		    uint64_t clock_offset_ns)
 {
 	struct row *row = add_row(flow->mask->n_words);
 
@@ -341,6 +343,7 @@ int flow_writer_put(const struct flow *flow, uint64_t id, uint64_t clock_offset_
 		.id = id,
 		.mask = mask_ref((struct mask *)(uintptr_t)flow->mask),
 		.program = program_ref(flow->program),
+		.names = names,
 		.cookie = flow->cookie,
 		.created_ns = flow->created_ns + clock_offset_ns,
 		.modified_ns = flow->modified_ns + clock_offset_ns,

@@ -16,8 +16,10 @@ void flow_writer_start(struct store *store);
 void flow_writer_stop(void);
 
 // Write `flow` as it is now under this number, and delete a number's row. In the order of calls,
-// in the transaction that is open. `clock_offset_ns` makes real from monotonic time. 0 or -ENOMEM.
-int flow_writer_put(const struct flow *flow, uint64_t id, uint64_t clock_offset_ns);
+// in the transaction that is open. `names` are for its text, and stay until all is written;
+// `clock_offset_ns` makes real from monotonic time. 0 or -ENOMEM.
+int flow_writer_put(const struct flow *flow, const struct port_names *names, uint64_t id,
+		    uint64_t clock_offset_ns);
 int flow_writer_delete(uint64_t id);
 
 // Wait until all is written. 0, or what went wrong first; nothing after it was written.

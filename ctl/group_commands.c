@@ -106,7 +106,8 @@ static json_t *describe_bucket(const struct group *group, unsigned int i,
 // "text" is the whole group, as people read it.
 static json_t *describe_group(const struct bridge *bridge, const struct group *group, bool names)
 {
-	const struct port_names *ports = names ? bridge_port_names(bridge) : NULL;
+	const struct port_names *ports =
+		names ? bridge_port_names(bridge) : bridge_port_numbers(bridge);
 	json_t *object = json_object(), *buckets = json_array();
 	struct text text = { 0 };
 

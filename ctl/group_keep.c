@@ -51,7 +51,7 @@ static void changed(void *context, struct bridge *bridge, const struct group *gr
 	if (keep.paused || !keep.in_request)
 		return;
 	touch(bridge, group->id);
-	group_text_format(&group->text, NULL, &text);
+	group_text_format(&group->text, bridge_port_numbers(bridge), &text);
 	if (text.failed && !keep.failure)
 		keep.failure = -ENOMEM;
 	// A full disk may have ended the transaction: nothing more may be written in its name.
@@ -117,6 +117,7 @@ void group_keep_commit(void)
 
 // Groups on their way from the store into a bridge.
 struct batch {
+	const struct bridge *bridge;
 	unsigned int n, size;
 	struct group_mod *mods;
 };
@@ -135,8 +136,9 @@ static int load_group(void *context, uint32_t id, const char *text, struct error
 		batch->mods = mods;
 	}
 	batch->mods[batch->n].command = GROUP_MOD_ADD_OR_MODIFY;
-	result = group_text_parse(text ? text : "", GROUP_TEXT_ADD, NULL,
-				  &batch->mods[batch->n].text, error);
+	result = group_text_parse(text ? text : "", GROUP_TEXT_ADD,
+				  bridge_port_numbers(batch->bridge), &batch->mods[batch->n].text,
+				  error);
 	if (result) {
 		error_prefix(error, "group %u of the store", id);
 		return result;
@@ -165,7 +167,7 @@ static void free_batch(struct batch *batch)
 
 int group_keep_load(struct store *store, struct bridge *bridge, struct error *error)
 {
-	struct batch batch = { 0 };
+	struct batch batch = { .bridge = bridge };
 	int result = store_each_group(store, bridge_name(bridge), load_group, &batch, error);
 
 	if (!result)
@@ -182,7 +184,7 @@ static int collect(const char *bridge, bool kept, struct batch *batch, struct er
 
 	for (size_t i = 0; i < keep.n && !result; i++) {
 		const uint32_t id = keep.touched[i].id;
-		struct batch found = { 0 };
+		struct batch found = { .bridge = batch->bridge };
 
 		if (strcmp(keep.touched[i].bridge, bridge) != 0)
 			continue;
@@ -202,7 +204,7 @@ static void undo(bool kept)
 {
 	flow_keep_pause(true);
 	for (struct bridge *bridge = bridge_first(); bridge; bridge = bridge_next(bridge)) {
-		struct batch batch = { 0 };
+		struct batch batch = { .bridge = bridge };
 		struct error error = { 0 };
 
 		if (collect(bridge_name(bridge), kept, &batch, &error) ||

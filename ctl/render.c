@@ -318,6 +318,28 @@ static void render_aggregate(const json_t *request, const json_t *answer, struct
 	text_add(text, "\n");
 }
 
+static void render_tlv_map(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *mappings = json_object_get(answer, "mappings"), *mapping;
+	json_int_t space = 0;
+	size_t i;
+
+	(void)request;
+	json_array_foreach (mappings, i, mapping)
+		space += json_integer_value(json_object_get(mapping, "length"));
+	add_number(text, " max option space=", answer, "max_option_space");
+	add_number(text, " max fields=", answer, "max_fields");
+	text_addf(text, "\n allocated option space=%lld\n\n mapping table:\n", (long long)space);
+	text_add(text,
+		 "  class  type  length  match field\n ------  ----  ------  --------------\n");
+	json_array_foreach (mappings, i, mapping)
+		text_addf(text, " %#6x  %#4x  %6d  tun_metadata%d\n",
+			  (int)json_integer_value(json_object_get(mapping, "class")),
+			  (int)json_integer_value(json_object_get(mapping, "type")),
+			  (int)json_integer_value(json_object_get(mapping, "length")),
+			  (int)json_integer_value(json_object_get(mapping, "field")));
+}
+
 static void render_groups(const json_t *request, const json_t *answer, struct text *text)
 {
 	json_t *group;
@@ -638,6 +660,7 @@ static const struct {
 	{ "dump-ports-desc", render_ports_desc },
 	{ "drops", render_drops },
 	{ "fdb-show", render_fdb },
+	{ "dump-tlv-map", render_tlv_map },
 	{ "dump-groups", render_groups },
 	{ "dump-group-stats", render_group_stats },
 	{ "dump-meters", render_meters },

@@ -67,6 +67,7 @@ static void run_vlan(struct forward *forward, const struct op_vlan *op, uint64_t
 	const rte_be16_t mask = vid ? RTE_BE16(0x0fff) : RTE_BE16(0xe000);
 	const rte_be16_t value = rte_cpu_to_be_16((uint16_t)(vid ? op->value : op->value << 13));
 
+	packets &= ~forward->vector->bare;
 	for_each_packet(i, packets)
 	{
 		struct key_core *core = vector_core(forward->vector, (unsigned int)i);
@@ -94,12 +95,11 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 	uint64_t having = 0;
 
 	if (likely(!(dirty & ~(DIRTY_ETHERNET | DIRTY_VLAN))))
-		return packets;
+		return dirty ? packets & ~vector->bare : packets;
 	for_each_packet(i, packets)
 	{
 		const struct packet_layout *layout = &vector->layout[i];
-		const rte_be16_t type =
-			((const struct key_core *)vector->lines[KEY_LINE_CORE][i])->eth_type;
+		const rte_be16_t type = layout->type;
 		const bool ipv4 = type == RTE_BE16(0x0800), ipv6 = type == RTE_BE16(0x86dd);
 		bool has;
 
@@ -112,6 +112,8 @@ static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint6
 			has = layout->n_mpls;
 		else if (dirty & DIRTY_ND)
 			has = layout->nd;
+		else if (dirty & DIRTY_NSH)
+			has = actions_has_nsh(vector, (unsigned int)i);
 		else
 			has = layout->l4 && !(dirty & DIRTY_ICMP) == !is_icmp(layout->l4_proto);
 		having |= (uint64_t)has << i;
@@ -141,6 +143,8 @@ static void run_set(struct forward *forward, const struct op_set *op, uint64_t p
 	if (!dirty)
 		return;
 	for_each_packet(i, packets) vector->dirty[i] |= dirty;
+	if (unlikely(dirty & DIRTY_NSH))
+		actions_nsh_written(forward, packets);
 	if (unlikely(dirty & DIRTY_VLAN))
 		for_each_packet(i, packets) vlan_written(forward, (unsigned int)i, old[i]);
 }
@@ -173,7 +177,11 @@ void actions_write(struct forward *forward, unsigned int packet, const struct su
 		return;
 	}
 	subfield_put(vector, packet, to, value);
+	if (unlikely(in_options(to->field)))
+		actions_tun_present(forward, packet, to->field);
 	vector->dirty[packet] |= dirty;
+	if (unlikely(dirty & DIRTY_NSH))
+		actions_nsh_written(forward, 1ULL << packet);
 	if (unlikely(dirty & DIRTY_VLAN))
 		vlan_written(forward, packet, old);
 }
@@ -185,11 +193,16 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 	const unsigned int to_bit = to->shift + op->destination.offset;
 	const unsigned int n_bits = op->source.n_bits;
 	// Whole bytes on both sides, the usual case, go without looking at bits.
-	const bool whole = !(from_bit % 8 || to_bit % 8 || n_bits % 8 || to->dirty & DIRTY_VLAN ||
-			     is_whole_port(&op->destination));
+	const bool whole =
+		!(from_bit % 8 || to_bit % 8 || n_bits % 8 ||
+		  to->dirty & (DIRTY_VLAN | DIRTY_NSH) || is_whole_port(&op->destination));
 	struct vector *vector = forward->vector;
 
 	packets = having_header(vector, to->dirty, packets);
+	if (unlikely(in_options(from) || in_options(to))) {
+		actions_tun_move(forward, op, packets);
+		return;
+	}
 	for_each_packet(i, packets)
 	{
 		const uint8_t *source = container(vector, (unsigned int)i, from);
@@ -221,8 +234,8 @@ static void run_dec_ttl(struct forward *forward, uint64_t packets)
 	{
 		struct key_core *core = vector_core(vector, (unsigned int)i);
 
-		if (!vector->layout[i].l3 ||
-		    (core->eth_type != RTE_BE16(0x0800) && core->eth_type != RTE_BE16(0x86dd)))
+		if (!vector->layout[i].l3 || (vector->layout[i].type != RTE_BE16(0x0800) &&
+					      vector->layout[i].type != RTE_BE16(0x86dd)))
 			continue;
 		if (unlikely(core->ip_ttl <= 1)) {
 			actions_expired(forward, (unsigned int)i);
@@ -247,8 +260,9 @@ static void run_check_larger(struct forward *forward, const struct op_check_larg
 	for_each_packet(i, packets)
 	{
 		// Tags do not count.
-		const uint32_t size =
-			rte_pktmbuf_pkt_len(vector->packets[i]) - 4u * vector->layout[i].n_vlans;
+		const uint32_t size = rte_pktmbuf_pkt_len(vector->packets[i]) -
+				      4u * vector->layout[i].n_vlans -
+				      (vector->bare >> i & 1 ? 14u : 0u);
 		const struct bits bit = bits_of(size > op->length);
 
 		actions_write(forward, (unsigned int)i, &op->destination, &bit);
@@ -360,6 +374,7 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 		run_move(forward, (const struct op_move *)op, packets);
 		break;
 	case OP_PUSH_VLAN:
+		packets &= ~vector->bare;
 		for_each_packet(i, packets) push_vlan(forward, (unsigned int)i,
 						      ((const struct op_push_vlan *)op)->tpid, 0);
 		break;
@@ -428,6 +443,15 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 	case OP_COPY_TTL_OUT:
 		actions_mpls(forward, op, packets);
 		break;
+	case OP_ENCAP:
+		actions_encap(forward, (const struct op_encap *)op, packets);
+		break;
+	case OP_DECAP:
+		actions_decap(forward, (const struct op_decap *)op, packets);
+		break;
+	case OP_DEC_NSH_TTL:
+		actions_dec_nsh_ttl(forward, packets);
+		break;
 	case OP_SAMPLE:
 		actions_sample(forward, (const struct op_sample *)op, packets, depth);
 		break;
@@ -441,7 +465,9 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 	case OP_DEBUG_SLOW: // there is one path, and it is the fast one
 	case OP_CONJUNCTION: // tables give other flows for it
 	case OP_NOTE:
-	case OP_DELETE_FIELD: // no packet carries options yet
+		break;
+	case OP_DELETE_FIELD:
+		actions_tun_delete(forward, ((const struct op_stack *)op)->subfield.field, packets);
 		break;
 	}
 	return true;

@@ -36,6 +36,19 @@ void actions_trace_begin(struct forward *forward, const struct op *op);
 void actions_trace_end(struct forward *forward, const struct op *op);
 // actions_meter.c
 void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsigned int depth);
+// actions_tun.c: tunnel options. What is written is there, what is deleted is not.
+void actions_tun_present(struct forward *forward, unsigned int packet, const struct field *field);
+void actions_tun_move(struct forward *forward, const struct op_move *op, uint64_t packets);
+void actions_tun_delete(struct forward *forward, const struct field *field, uint64_t packets);
+
+// actions_encap.c
+void actions_encap(struct forward *forward, const struct op_encap *op, uint64_t packets);
+void actions_decap(struct forward *forward, const struct op_decap *op, uint64_t packets);
+
+// actions_nsh.c
+bool actions_has_nsh(const struct vector *vector, unsigned int packet);
+void actions_nsh_written(struct forward *forward, uint64_t packets);
+void actions_dec_nsh_ttl(struct forward *forward, uint64_t packets);
 
 // actions_mpls.c
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets);

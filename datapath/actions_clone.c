@@ -95,6 +95,7 @@ static void restore(struct forward *forward, const struct saved_packet *saved)
 	vector->packets[packet] = saved->mbuf;
 	vector->stacks[packet] = saved->stack;
 	vector->layout[packet] = saved->layout;
+	vector_note_bare(vector, packet);
 	vector->dirty[packet] = saved->dirty;
 	vector->has_action_set &= ~(1ULL << packet);
 	if (saved->has_action_set) {

@@ -34,10 +34,11 @@ static void remark(struct forward *forward, const struct meter_band *band, uint6
 	for_each_packet(i, packets)
 	{
 		struct key_core *core = vector_core(vector, (unsigned int)i);
+		const rte_be16_t type = vector->layout[i].type;
 		uint8_t tos;
 
 		if (!vector->layout[i].l3 ||
-		    (core->eth_type != RTE_BE16(0x0800) && core->eth_type != RTE_BE16(0x86dd)))
+		    (type != RTE_BE16(0x0800) && type != RTE_BE16(0x86dd)))
 			continue;
 		tos = meter_remark(core->ip_tos, band->prec_level);
 		if (tos == core->ip_tos)

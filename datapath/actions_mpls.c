@@ -201,6 +201,8 @@ static void copy_ttl(struct forward *forward, unsigned int packet, bool inwards)
 
 void actions_mpls(struct forward *forward, const struct op *op, uint64_t packets)
 {
+	if (op->code != OP_DEC_MPLS_TTL) // those change Ethernet frames alone
+		packets &= ~forward->vector->bare;
 	for_each_packet(i, packets)
 	{
 		if (op->code == OP_PUSH_MPLS)

@@ -8,6 +8,10 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_POP_VLAN;
 	case OP_POP_MPLS:
 		return SET_PLACE_POP_MPLS;
+	case OP_DECAP:
+		return SET_PLACE_DECAP;
+	case OP_ENCAP:
+		return SET_PLACE_ENCAP;
 	case OP_PUSH_MPLS:
 		return SET_PLACE_PUSH_MPLS;
 	case OP_PUSH_VLAN:
@@ -20,6 +24,8 @@ static enum set_place place_of(const struct op *op)
 		return SET_PLACE_DEC_TTL;
 	case OP_DEC_MPLS_TTL:
 		return SET_PLACE_DEC_MPLS_TTL;
+	case OP_DEC_NSH_TTL:
+		return SET_PLACE_DEC_NSH_TTL;
 	case OP_SET_QUEUE:
 		return SET_PLACE_QUEUE;
 	case OP_GROUP:

@@ -48,6 +48,7 @@ static void restore(struct forward *forward, unsigned int packet, const struct s
 	rte_pktmbuf_free(vector->packets[packet]);
 	vector->packets[packet] = saved->packet;
 	vector->layout[packet] = saved->layout;
+	vector_note_bare(vector, packet);
 	vector->stacks[packet] = saved->stack;
 	vector->dirty[packet] = 0;
 	for (unsigned int line = 0; line < KEY_LINES; line++)

@@ -141,8 +141,10 @@ int learn_make_flow(const struct op_learn *op, const uint8_t *values, struct flo
 	return error;
 }
 
-void learn_describe(const struct op_learn *op, const uint8_t *values, struct text *text)
+void learn_describe(const struct op_learn *op, const uint8_t *values, const struct tun_map *tun_map,
+		    struct text *text)
 {
+	const struct port_names names = { .tun_map = tun_map };
 	struct flow_text *flow = aligned_alloc(64, (sizeof(*flow) + 63) / 64 * 64);
 
 	if (!flow || learn_make_flow(op, values, flow)) {
@@ -150,10 +152,10 @@ void learn_describe(const struct op_learn *op, const uint8_t *values, struct tex
 		return;
 	}
 	text_addf(text, "table=%u,", flow->table_id);
-	flow_format_match(&flow->match, flow->priority, NULL, text);
+	flow_format_match(&flow->match, flow->priority, &names, text);
 	text_chomp(text, ",");
 	text_add(text, ",actions=");
-	program_format(flow->program, NULL, text);
+	program_format(flow->program, &names, text);
 	flow_text_release(flow);
 	free(flow);
 }

@@ -108,7 +108,8 @@ void learn_queue_destroy(struct learn_queue *queue);
 int learn_make_flow(const struct op_learn *op, const uint8_t *values, struct flow_text *text);
 
 // The same in words, for trace.
-void learn_describe(const struct op_learn *op, const uint8_t *values, struct text *text);
+void learn_describe(const struct op_learn *op, const uint8_t *values, const struct tun_map *tun_map,
+		    struct text *text);
 
 static inline uint32_t learn_limit(const struct op_learn *op)
 {

@@ -4,6 +4,7 @@
 #include "common/hash.h"
 #include "common/text.h"
 #include "datapath/forward.h"
+#include "datapath/subfield.h"
 
 #include <rte_cycles.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #define TCP_FIN_OR_RST RTE_BE16(0x0005)
 
 // The bits of a subfield as whole bytes, the most significant first. Returns how many bytes.
-static unsigned int subfield_bytes(const struct vector *vector, unsigned int packet,
+static unsigned int subfield_bytes(struct vector *vector, unsigned int packet,
 				   const struct subfield *from, uint8_t *to)
 {
 	const struct field *field = from->field;
@@ -25,14 +26,15 @@ static unsigned int subfield_bytes(const struct vector *vector, unsigned int pac
 	const unsigned int first = (unsigned int)field->shift + from->offset;
 	const unsigned int size = (from->n_bits + 7u) / 8;
 
-	if (likely(first % 8 == 0 && from->n_bits % 8 == 0)) {
+	if (likely(!in_options(field) && first % 8 == 0 && from->n_bits % 8 == 0)) {
 		memcpy(to, bytes + field->size - (first + from->n_bits) / 8, size);
 		return size;
 	}
 	memset(to, 0, size);
 	for (unsigned int bit = 0; bit < from->n_bits; bit++) {
 		const unsigned int at = first + bit;
-		const unsigned int one = bytes[field->size - 1 - at / 8] >> at % 8 & 1;
+		const unsigned int one = in_options(field) ? key_bit_get(vector, packet, field, at)
+							   : bit_get(bytes, field->size, at);
 
 		to[size - 1 - bit / 8] |= (uint8_t)(one << bit % 8);
 	}
@@ -54,7 +56,7 @@ static uint64_t hash_more(uint64_t hash, const uint8_t *bytes, unsigned int size
 }
 
 // Take the packet's part of the flow: with the action it says everything.
-static void collect(const struct vector *vector, unsigned int packet, const struct op_learn *op,
+static void collect(struct vector *vector, unsigned int packet, const struct op_learn *op,
 		    struct learn_request *request)
 {
 	uint64_t match_hash = hash_key[0], action_hash = hash_key[0] ^ 1;
@@ -189,7 +191,7 @@ static bool trace_learn(struct forward *forward, const struct learn_request *req
 		verb = "would change to";
 	else if (op->rule)
 		room = learn_has_room(op, op->rule->group, op->rule->group->n_flows, port);
-	learn_describe(op, request->values, &text);
+	learn_describe(op, request->values, forward->forwarding->tun_map, &text);
 	forward->trace->note(forward->trace->context, depth, "learn: %s %s",
 			     room ? verb : "the limit is reached; would learn",
 			     text.data ? text.data : "");

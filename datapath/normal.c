@@ -201,5 +201,11 @@ static void forward_one(struct forward *forward, unsigned int packet)
 
 void normal_run(struct forward *forward, uint64_t packets)
 {
-	for_each_packet(i, packets) forward_one(forward, (unsigned int)i);
+	for_each_packet(i, packets)
+	{
+		if (unlikely(forward->vector->bare >> i & 1))
+			output_drop(forward, (unsigned int)i, DROP_PACKET_TYPE);
+		else
+			forward_one(forward, (unsigned int)i);
+	}
 }

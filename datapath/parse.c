@@ -1,5 +1,6 @@
 #include "datapath/parse.h"
 
+#include "datapath/nsh.h"
 #include "flowtable/program.h"
 
 #include <netinet/in.h>
@@ -13,6 +14,7 @@
 #define ETH_TYPE_IPV6 0x86dd
 #define ETH_TYPE_MPLS 0x8847
 #define ETH_TYPE_MPLS_MCAST 0x8848
+#define ETH_TYPE_NSH 0x894f
 
 #define MAX_VLANS 2
 #define MAX_MPLS 3
@@ -322,6 +324,15 @@ static void parse_mpls(struct cursor *cursor, struct target *target)
 	target->layout->n_mpls = (uint8_t)n;
 }
 
+static void parse_nsh(const struct cursor *cursor, struct target *target)
+{
+	if (!nsh_size(cursor->at, cursor->left))
+		return;
+	target->layout->l3 = (uint16_t)(cursor->at - cursor->start);
+	if (target->rare)
+		nsh_read(cursor->at, target->rare);
+}
+
 // Headers only: what a change of structure reads anew.
 static void parse_headers(struct rte_mbuf *packet, struct target *target)
 {
@@ -333,7 +344,12 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 	};
 	uint16_t type;
 
+	const uint32_t packet_type = target->layout->packet_type;
+	const uint16_t n_encap_bytes = target->layout->n_encap_bytes;
+
 	memset(target->layout, 0, sizeof(*target->layout));
+	target->layout->packet_type = packet_type;
+	target->layout->n_encap_bytes = n_encap_bytes;
 	core->reserved = 0;
 	memset(&core->ip_src, 0,
 	       offsetof(struct key_core, ct_zone) - offsetof(struct key_core, ip_src));
@@ -363,7 +379,13 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 	case ETH_TYPE_MPLS_MCAST:
 		parse_mpls(&cursor, target);
 		break;
+	case ETH_TYPE_NSH:
+		parse_nsh(&cursor, target);
+		break;
 	}
+	target->layout->type = core->eth_type;
+	if (unlikely(packet_type))
+		core->eth_type = 0; // a field of Ethernet frames
 }
 
 static struct target target_of(struct vector *vector, unsigned int packet)
@@ -433,7 +455,8 @@ static inline bool parse_common(const struct rte_mbuf *packet, struct key_core *
 					  .l4 = (uint16_t)(l3 + 20),
 					  .l4_size = (uint16_t)(total - 20),
 					  .n_vlans = tci != 0,
-					  .l4_proto = ip[9] };
+					  .l4_proto = ip[9],
+					  .type = type };
 	return true;
 }
 
@@ -473,6 +496,7 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 	uint64_t good = 0;
 
 	vector->live_lines = lines | 1 << KEY_LINE_CORE;
+	vector->bare = 0;
 	for (unsigned int line = 0; line < KEY_LINES; line++)
 		if (lines & metadata_lines & 1 << line)
 			memset(vector->lines[line], 0,
@@ -504,6 +528,8 @@ uint64_t parse_vector(struct vector *vector, uint64_t packets, uint32_t in_port,
 		target.core->ct_mark = 0;
 		target.core->pkt_mark = 0;
 		target.core->metadata = 0;
+		target.layout->packet_type = 0;
+		target.layout->n_encap_bytes = 0;
 		parse_headers(packet, &target);
 	}
 	return good;
@@ -514,4 +540,8 @@ void parse_again(struct vector *vector, unsigned int packet)
 	struct target target = target_of(vector, packet);
 
 	parse_headers(vector->packets[packet], &target);
+	vector_note_bare(vector, packet);
+	if (vector->live_lines & 1 << KEY_LINE_TUNNEL)
+		vector_tunnel(vector, packet)->packet_type =
+			rte_cpu_to_be_32(target.layout->packet_type);
 }

@@ -7,13 +7,39 @@
 
 #include <string.h>
 
+// Tunnel options may lie across lines, and be wide: bytes of the key by their offset.
+static inline bool in_options(const struct field *field)
+{
+	return field->offset >= offsetof(struct key, tun_metadata);
+}
+
+static inline uint8_t *key_byte(struct vector *vector, unsigned int packet, unsigned int offset)
+{
+	return (uint8_t *)vector->lines[offset / KEY_LINE_SIZE][packet] + offset % KEY_LINE_SIZE;
+}
+
+static inline bool key_bit_get(struct vector *vector, unsigned int packet,
+			       const struct field *field, unsigned int bit)
+{
+	return *key_byte(vector, packet, field->offset + field->size - 1u - bit / 8) >> bit % 8 & 1;
+}
+
+static inline void key_bit_put(struct vector *vector, unsigned int packet,
+			       const struct field *field, unsigned int bit, bool value)
+{
+	uint8_t *byte = key_byte(vector, packet, field->offset + field->size - 1u - bit / 8);
+
+	*byte = (uint8_t)((*byte & ~(1u << bit % 8)) | (unsigned int)value << bit % 8);
+}
+
 // The bits of any subfield, right-aligned, most significant byte first.
 #define BITS_SIZE 16
 struct bits {
 	uint8_t bytes[BITS_SIZE];
 };
 
-// The first byte of a field's container in a packet's lines. No container crosses a line.
+// The first byte of a field's container in a packet's lines. No container crosses a line but that
+// of a tunnel option.
 static inline uint8_t *container(struct vector *vector, unsigned int packet,
 				 const struct field *field)
 {
@@ -42,6 +68,11 @@ static inline uint64_t subfield_read(struct vector *vector, unsigned int packet,
 	const unsigned int first = field->shift + subfield->offset;
 	uint64_t value = 0;
 
+	if (unlikely(in_options(field))) {
+		for (unsigned int bit = subfield->n_bits; bit-- > 0;)
+			value = value << 1 | key_bit_get(vector, packet, field, first + bit);
+		return value;
+	}
 	for (unsigned int bit = subfield->n_bits; bit-- > 0;)
 		value = value << 1 | bit_get(bytes, field->size, first + bit);
 	return value;
@@ -56,7 +87,10 @@ static inline void subfield_get(struct vector *vector, unsigned int packet,
 
 	memset(value, 0, sizeof(*value));
 	for (unsigned int bit = 0; bit < subfield->n_bits; bit++)
-		bit_put(value->bytes, BITS_SIZE, bit, bit_get(bytes, field->size, first + bit));
+		bit_put(value->bytes, BITS_SIZE, bit,
+			unlikely(in_options(field))
+				? key_bit_get(vector, packet, field, first + bit)
+				: bit_get(bytes, field->size, first + bit));
 }
 
 // The bytes of the key alone; actions_write() does all that a write needs.
@@ -67,6 +101,12 @@ static inline void subfield_put(struct vector *vector, unsigned int packet,
 	uint8_t *bytes = container(vector, packet, field);
 	const unsigned int first = field->shift + subfield->offset;
 
+	if (unlikely(in_options(field))) {
+		for (unsigned int bit = 0; bit < subfield->n_bits; bit++)
+			key_bit_put(vector, packet, field, first + bit,
+				    bit_get(value->bytes, BITS_SIZE, bit));
+		return;
+	}
 	for (unsigned int bit = 0; bit < subfield->n_bits; bit++)
 		bit_put(bytes, field->size, first + bit, bit_get(value->bytes, BITS_SIZE, bit));
 }

@@ -23,6 +23,9 @@ struct packet_layout {
 	uint8_t n_vlans; // tags the key knows: 0 to 2
 	uint8_t l4_proto; // IPPROTO_* behind any extension headers
 	uint8_t n_mpls;
+	rte_be16_t type; // behind the tags, or of the bare packet
+	uint16_t n_encap_bytes; // that encap put in front
+	uint32_t packet_type; // as in the field; 0: Ethernet. Stays when headers are read anew
 	bool nd; // a well-formed neighbour discovery message
 	bool routed; // IPv6: the final destination lies in a routing header
 };
@@ -36,11 +39,14 @@ enum set_place {
 	SET_PLACE_COPY_TTL_IN,
 	SET_PLACE_POP_VLAN,
 	SET_PLACE_POP_MPLS,
+	SET_PLACE_DECAP,
+	SET_PLACE_ENCAP,
 	SET_PLACE_PUSH_MPLS,
 	SET_PLACE_PUSH_VLAN,
 	SET_PLACE_COPY_TTL_OUT,
 	SET_PLACE_DEC_TTL,
 	SET_PLACE_DEC_MPLS_TTL,
+	SET_PLACE_DEC_NSH_TTL,
 	SET_PLACE_WRITES,
 	SET_PLACE_QUEUE,
 	SET_PLACE_GROUP, // the first of these that is there runs, the others do not
@@ -78,6 +84,7 @@ struct vector {
 	uint64_t delivered;
 	uint64_t missed; // packets that matched no flow in the last table they came to
 	uint64_t has_action_set;
+	uint64_t bare; // packets without an Ethernet header (actions_encap.c)
 	struct action_set action_sets[VECTOR_SIZE];
 	struct stack_mark stacks[VECTOR_SIZE];
 	struct key_vector keys; // points at `lines`
@@ -103,6 +110,15 @@ static inline struct key_rare *vector_rare(struct vector *vector, unsigned int p
 static inline struct key_tunnel *vector_tunnel(struct vector *vector, unsigned int packet)
 {
 	return (struct key_tunnel *)vector->lines[KEY_LINE_TUNNEL][packet];
+}
+
+// After a change of the packet's layout.
+static inline void vector_note_bare(struct vector *vector, unsigned int packet)
+{
+	const uint64_t bit = 1ULL << packet;
+
+	vector->bare =
+		vector->layout[packet].packet_type ? vector->bare | bit : vector->bare & ~bit;
 }
 
 static inline uint64_t vector_mask(unsigned int n)

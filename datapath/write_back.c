@@ -1,5 +1,6 @@
 #include "datapath/write_back.h"
 
+#include "datapath/nsh.h"
 #include "flowtable/field.h"
 
 #include <netinet/in.h>
@@ -276,15 +277,17 @@ void write_back(struct vector *vector, unsigned int packet)
 		write_vlans(frame, core, layout->n_vlans);
 	if (!layout->l3)
 		return;
-	if (dirty & (DIRTY_IPV4 | DIRTY_IP) && core->eth_type == RTE_BE16(0x0800))
+	if (dirty & (DIRTY_IPV4 | DIRTY_IP) && layout->type == RTE_BE16(0x0800))
 		write_ipv4(l3, l4, layout, core, dirty);
-	if (dirty & (DIRTY_IPV6 | DIRTY_IP) && core->eth_type == RTE_BE16(0x86dd))
+	if (dirty & (DIRTY_IPV6 | DIRTY_IP) && layout->type == RTE_BE16(0x86dd))
 		write_ipv6(l3, l4, layout, core, ipv6, dirty);
 	if (dirty & DIRTY_ARP &&
-	    (core->eth_type == RTE_BE16(0x0806) || core->eth_type == RTE_BE16(0x8035)))
+	    (layout->type == RTE_BE16(0x0806) || layout->type == RTE_BE16(0x8035)))
 		write_arp(l3, core, rare);
 	if (dirty & DIRTY_MPLS && ipv6)
 		memcpy(l3, ipv6->mpls_lse, 4u * layout->n_mpls);
+	if (dirty & DIRTY_NSH && layout->type == RTE_BE16(0x894f) && rare)
+		nsh_write(l3, rare);
 	if (!l4)
 		return;
 	if (dirty & DIRTY_ND)

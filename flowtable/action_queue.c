@@ -2,8 +2,9 @@
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/flow_text.h"
+#include "flowtable/tun_map.h"
 
-#define MAX_TUN_METADATA 64
+#include <errno.h>
 
 // enqueue:PORT:QUEUE, enqueue(PORT,QUEUE)
 ACTION_PARSER(action_parse_enqueue)
@@ -80,35 +81,34 @@ ACTION_PARSER(action_parse_pop_queue)
 // delete_field:tun_metadataN
 ACTION_PARSER(action_parse_delete_field)
 {
-	static const struct span prefix = { "tun_metadata", 12 };
-	struct op_number *delete;
-	struct span number_text = argument;
-	uint64_t number;
-	int error;
+	struct subfield subfield = { 0 };
+	struct op_stack *delete;
+	bool satisfied;
 
 	(void)name;
 	(void)word;
-	if (argument.length <= prefix.length ||
-	    !span_is((struct span){ argument.at, prefix.length }, prefix.at))
+	if (argument.length && field_find_all(argument.at, argument.length, NULL, 0)) {
+		subfield.field = parse_field_name(&parser->parser, argument, NULL, &satisfied);
+		if (!subfield.field)
+			return -EINVAL;
+	}
+	if (!subfield.field || !field_is_tun_metadata(subfield.field))
 		return parser_error(&parser->parser, argument.at,
-				    "delete_field takes tun_metadata0 to tun_metadata%u",
-				    MAX_TUN_METADATA - 1);
-	number_text.at += prefix.length;
-	number_text.length -= prefix.length;
-	error = parse_number(&parser->parser, number_text, "tun_metadata", 0, MAX_TUN_METADATA - 1,
-			     &number);
-	if (error)
-		return error;
+				    "delete_field takes tun_metadata0 to tun_metadata%d",
+				    TUN_MAP_FIELDS - 1);
+	subfield.n_bits = subfield.field->n_bits;
 	delete = program_add(&parser->builder, OP_DELETE_FIELD, sizeof(*delete));
 	if (delete)
-		delete->number = (uint32_t)number;
+		delete->subfield = subfield;
+	program_reads(&parser->builder, subfield.field);
+	program_writes(&parser->builder, subfield.field);
 	return 0;
 }
 
 ACTION_FORMATTER(action_format_delete_field)
 {
 	(void)ports;
-	text_addf(text, "delete_field:tun_metadata%u", ((const struct op_number *)op)->number);
+	text_addf(text, "delete_field:%s", ((const struct op_stack *)op)->subfield.field->name);
 }
 
 static int parse_sample_pair(struct action_parser *parser, struct span key, struct span value,

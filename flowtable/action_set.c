@@ -2,6 +2,7 @@
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/flow_text.h"
+#include "flowtable/tun_map.h"
 
 #include <errno.h>
 #include <string.h>
@@ -215,12 +216,10 @@ ACTION_PARSER(action_parse_set_tunnel)
 	return 0;
 }
 
-static void format_load(const struct op_set *set, const struct field_value *value,
-			struct text *text)
+static void format_load(const struct op_set *set, const struct field *field,
+			const struct field_value *value, struct text *text)
 {
-	struct subfield part = { .field = &fields[set->field],
-				 .offset = set->offset,
-				 .n_bits = set->n_bits };
+	struct subfield part = { .field = field, .offset = set->offset, .n_bits = set->n_bits };
 	struct field_value ones = field_value_ones(set->n_bits);
 	struct field_value bits = *value;
 
@@ -269,11 +268,13 @@ static const char *mod_name(const struct field *field)
 ACTION_FORMATTER(action_format_set)
 {
 	const struct op_set *set = (const struct op_set *)op;
-	const struct field *field = &fields[set->field];
+	const struct field *field = tun_map_field(ports, &fields[set->field]);
 	struct field_value value;
 	struct field_value mask;
 
-	op_set_unpack(set, &value, &mask);
+	if (!field) // a mapping is deleted only when nothing uses it
+		return;
+	op_set_unpack(set, field, &value, &mask);
 	switch ((enum set_form)op->form) {
 	case SET_FORM_SET_FIELD:
 		text_add(text, "set_field:");
@@ -281,7 +282,7 @@ ACTION_FORMATTER(action_format_set)
 		text_addf(text, "->%s", field->name);
 		break;
 	case SET_FORM_LOAD:
-		format_load(set, &value, text);
+		format_load(set, field, &value, text);
 		break;
 	case SET_FORM_MOD:
 		text_addf(text, "%s%s", mod_name(field), field->dirty == DIRTY_MPLS ? "(" : ":");

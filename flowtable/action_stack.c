@@ -3,6 +3,8 @@
 #include "flowtable/action.h"
 #include "flowtable/flow_text.h"
 
+#define STACK_MAX_BITS 128 // of one value on the stack
+
 // push:FIELD[A..B] and pop:FIELD[A..B]; the word's argument says whether the field is written.
 ACTION_PARSER(action_parse_stack)
 {
@@ -16,6 +18,11 @@ ACTION_PARSER(action_parse_stack)
 	error = action_parse_subfield(parser, argument, word->argument, &subfield);
 	if (error)
 		return error;
+	if (subfield.n_bits > STACK_MAX_BITS)
+		return parser_error(&parser->parser, argument.at,
+				    "%s takes at most %d bits at once, not %u: write "
+				    "FIELD[FIRST..LAST]",
+				    word->name, STACK_MAX_BITS, subfield.n_bits);
 	stack = program_add(&parser->builder, word->code, sizeof(*stack));
 	if (stack)
 		stack->subfield = subfield;

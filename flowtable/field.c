@@ -282,7 +282,10 @@ bool field_value_is_u64(const struct field_value *value)
 	uint64_t words[FIELD_VALUE_SIZE / 8];
 
 	memcpy(words, value, sizeof(words));
-	return !(words[0] | words[1] | words[2]);
+	for (unsigned int i = 0; i < FIELD_VALUE_SIZE / 8 - 1; i++)
+		if (words[i])
+			return false;
+	return true;
 }
 
 bool field_value_is_zero(const struct field_value *value)
@@ -290,7 +293,10 @@ bool field_value_is_zero(const struct field_value *value)
 	uint64_t words[FIELD_VALUE_SIZE / 8];
 
 	memcpy(words, value, sizeof(words));
-	return !(words[0] | words[1] | words[2] | words[3]);
+	for (unsigned int i = 0; i < FIELD_VALUE_SIZE / 8; i++)
+		if (words[i])
+			return false;
+	return true;
 }
 
 void field_value_shift_left(struct field_value *value, unsigned int n)

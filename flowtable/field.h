@@ -92,7 +92,7 @@ struct field {
 	const char *nxm; // NXM or OXM name, as in "load:1->NXM_NX_REG0[]", or NULL
 	const char *oxm; // the other of the two, or several separated by '|', or NULL
 	uint16_t offset; // in bytes, into struct key, of the container's first byte
-	uint8_t size; // bytes of the container: 1, 2, 4, 6, 8, 16 (32: tun_metadata)
+	uint8_t size; // bytes of the container: 1, 2, 4, 6, 8, 16; up to 124: tun_metadata
 	uint8_t shift; // how many low bits of the container lie below the field
 	uint16_t n_bits;
 	enum field_maskable maskable;
@@ -104,7 +104,7 @@ struct field {
 
 extern const struct field fields[N_FIELDS];
 
-#define FIELD_VALUE_SIZE 32
+#define FIELD_VALUE_SIZE 128
 struct field_value {
 	uint8_t bytes[FIELD_VALUE_SIZE]; // right-aligned, big-endian
 };

@@ -5,6 +5,7 @@
 #include "flowtable/action.h"
 #include "flowtable/parser.h"
 #include "flowtable/program_share.h"
+#include "flowtable/tun_map.h"
 
 #include <errno.h>
 #include <string.h>
@@ -365,6 +366,13 @@ static bool token_is_masked(const struct token *token)
 	return token->value.length && memchr(token->value.at, '/', token->value.length);
 }
 
+// The packet has the option, whatever is in it.
+static void match_present(struct match *match, const struct field *field)
+{
+	match->value.tunnel.tun_present |= tun_metadata_bit(field);
+	match->mask.tunnel.tun_present |= tun_metadata_bit(field);
+}
+
 // A field, if what it needs is matched by now; else it waits for other tokens.
 static int apply_field(struct flow_parser *parser, struct token *token)
 {
@@ -375,7 +383,14 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 
 	if (!field)
 		return 0;
+	field = parse_mapped_field(&parser->parser, token->name, field);
+	if (!field)
+		return -EINVAL;
 	token->done = true;
+	if (field_is_tun_metadata(field) && (!token->has_value || parser->usage == FLOW_TEXT_MATCH))
+		match_present(&parser->flow->match, field);
+	if (!token->has_value && field_is_tun_metadata(field))
+		return 0;
 	if (!token->has_value)
 		return parser_error(&parser->parser, token->name.at, "%.*s needs a value: %.*s=...",
 				    SPAN_ARGS(token->name), SPAN_ARGS(token->name));
@@ -388,7 +403,7 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 				    "a packet has one value for %.*s: leave out the mask",
 				    SPAN_ARGS(token->name));
 	if (field->id == FIELD_PACKET_TYPE && field_value_is_zero(&value))
-		return 0; // Ethernet, as every packet here is
+		return 0; // Ethernet, as flows are about that do not say
 	return match_merge(parser, token, field, &value, &mask);
 }
 
@@ -461,6 +476,22 @@ static int apply_fields(struct flow_parser *parser)
 		if (!parser->tokens[i].done)
 			return parser_error_prerequisite(&parser->parser, parser->tokens[i].name,
 							 "");
+	return 0;
+}
+
+// A bare packet has no Ethernet header: where the flow says its type twice, once is enough.
+static int settle_packet_type(struct flow_parser *parser, const char *end)
+{
+	struct match *match = &parser->flow->match;
+	const uint32_t type = rte_be_to_cpu_32(match->value.tunnel.packet_type);
+
+	if (!match->mask.tunnel.packet_type || !match->mask.core.eth_type)
+		return 0;
+	if (type >> 16 != 1 || rte_be_to_cpu_16(match->value.core.eth_type) != (uint16_t)type)
+		return parser_error(&parser->parser, end,
+				    "a packet of type (%u,0x%x) has no such Ethernet type",
+				    type >> 16, type & 0xffff);
+	match->value.core.eth_type = match->mask.core.eth_type = 0;
 	return 0;
 }
 
@@ -607,6 +638,8 @@ int flow_text_parse(const char *string, enum flow_text_usage usage, const struct
 		result = apply_simple_tokens(&parser);
 	if (!result)
 		result = apply_fields(&parser);
+	if (!result)
+		result = settle_packet_type(&parser, string);
 	if (!result)
 		result = parse_actions(&parser, string + strlen(string));
 	return result;

@@ -1,6 +1,7 @@
 #include "common/text.h"
 #include "flowtable/flow_text.h"
 #include "flowtable/parser.h"
+#include "flowtable/tun_map.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -250,6 +251,34 @@ static void format_field(struct match *left, const struct match *match, const st
 	}
 }
 
+// Where a bridge maps tunnel options, any of them may be in any word.
+static void add_options(const struct match *match, uint64_t asked[FIELD_SET_WORDS])
+{
+	bool any = match->mask.tunnel.tun_present;
+
+	for (unsigned int w = KEY_LINE_TUN_METADATA * KEY_LINE_WORDS; w < KEY_WORDS; w++)
+		any |= match->mask.words[w] != 0;
+	for (unsigned int id = FIELD_TUN_METADATA0; any && id <= FIELD_TUN_METADATA63; id++)
+		asked[id / 64] |= UINT64_C(1) << id % 64;
+}
+
+// A tunnel option: that it is there, and what is in it.
+static void format_option(struct match *left, const struct field *row,
+			  const struct port_names *ports, struct text *text)
+{
+	const struct field *field = tun_map_field(ports, row);
+	struct field_value value;
+	struct field_value mask;
+
+	if (left->mask.tunnel.tun_present & tun_metadata_bit(row))
+		text_addf(text, "%s,", row->shown);
+	if (!field || !is_left(left, field) || !take(left, field, &value, &mask))
+		return;
+	text_addf(text, "%s=", row->shown);
+	field_format_value(field, &value, &mask, ports, text);
+	text_add_char(text, ',');
+}
+
 // Every field that the match has bits of, and remember which those were.
 static void format_fields(const struct match *match, const struct port_names *ports,
 			  struct text *text)
@@ -264,6 +293,7 @@ static void format_fields(const struct match *match, const struct port_names *po
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		for (unsigned int i = 0; match->mask.words[w] && i < FIELD_SET_WORDS; i++)
 			asked[i] |= fields_of_word[w][i];
+	add_options(match, asked);
 	for (unsigned int i = 0; i < FIELD_SET_WORDS; i++)
 		for (; asked[i]; asked[i] &= asked[i] - 1) {
 			unsigned int id = i * 64 + (unsigned int)__builtin_ctzll(asked[i]);
@@ -279,7 +309,12 @@ static void format_fields(const struct match *match, const struct port_names *po
 							 text->length - before);
 				keyword_done = true;
 			}
-			format_field(&left, match, &fields[id], ports, text);
+			if (field_is_tun_metadata(&fields[id])) {
+				format_option(&left, &fields[id], ports, text);
+				plan.valid = false; // another bridge maps them otherwise
+			} else {
+				format_field(&left, match, &fields[id], ports, text);
+			}
 		}
 }
 

@@ -2,6 +2,7 @@
 #include "common/text.h"
 #include "flowtable/flow_text.h"
 #include "flowtable/parser.h"
+#include "flowtable/tun_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -35,6 +36,20 @@ const struct field *field_names_choose(const struct field_names *names, const st
 	return NULL;
 }
 
+// A tunnel option is a field of the bridge's, if the bridge maps it.
+const struct field *parse_mapped_field(struct parser *parser, struct span name,
+				       const struct field *field)
+{
+	const struct field *mapped = tun_map_field(parser->ports, field);
+
+	if (!mapped)
+		parser_error(parser, name.at,
+			     "no tunnel option is mapped to %s on this bridge: vsctl add-tlv-map "
+			     "BRIDGE '{class=CLASS,type=TYPE,len=BYTES}->%s' maps one",
+			     field->name, field->name);
+	return mapped;
+}
+
 const struct field *parse_field_name(struct parser *parser, struct span name,
 				     const struct match *match, bool *satisfied)
 {
@@ -49,7 +64,7 @@ const struct field *parse_field_name(struct parser *parser, struct span name,
 	if (match)
 		field = field_names_choose(&names, match);
 	*satisfied = !match || field;
-	return field ? field : field_find(name.at, name.length);
+	return parse_mapped_field(parser, name, field ? field : field_find(name.at, name.length));
 }
 
 // What to add; of several ways the first, where other fields have theirs to tell as well.

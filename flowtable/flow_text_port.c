@@ -72,7 +72,7 @@ uint32_t port_find(const struct parser *parser, struct span span)
 		port = port_number_check(number);
 		return port == PORT_NOT_RESERVED ? OFPP_UNSET : port;
 	}
-	if (!parser->ports || !name_copy(span, name, sizeof(name)))
+	if (!parser->ports || !parser->ports->number || !name_copy(span, name, sizeof(name)))
 		return OFPP_UNSET;
 	port = parser->ports->number(parser->ports->context, name);
 	return port == OFPP_ANY ? OFPP_UNSET : port;

@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "flowtable/action.h"
 #include "flowtable/flow_text.h"
+#include "flowtable/tun_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -326,6 +327,11 @@ static int add_field(struct group_parser *parser, const struct pair *pair)
 	if (!field)
 		return parser_error(&parser->parser, pair->key.at, "there is no field '%.*s'",
 				    SPAN_ARGS(pair->key));
+	field = tun_map_field(parser->parser.ports, field);
+	if (!field)
+		return parser_error(&parser->parser, pair->key.at,
+				    "no tunnel option is mapped to %.*s on this bridge",
+				    SPAN_ARGS(pair->key));
 	for (unsigned int i = 0; i < group->n_fields; i++)
 		if (group->fields[i].field == field)
 			return parser_error(&parser->parser, pair->key.at, "%s is there twice",
@@ -349,7 +355,7 @@ static int compare_fields(const void *a, const void *b)
 {
 	const struct group_field *first = a, *second = b;
 
-	return (first->field > second->field) - (first->field < second->field);
+	return (first->field->id > second->field->id) - (first->field->id < second->field->id);
 }
 
 static int parse_fields(struct group_parser *parser)

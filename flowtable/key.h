@@ -115,7 +115,7 @@ struct key_tunnel {
 	rte_be32_t actset_output;
 	rte_be32_t conj_id;
 	rte_be32_t packet_type;
-	rte_be32_t reserved[2];
+	rte_be64_t tun_present; // bit n: the packet has the option of tun_metadataN
 };
 
 // Line 6: connection tracking.

@@ -92,6 +92,9 @@ struct field_names {
 	unsigned int n;
 };
 void field_names_find(struct span name, struct field_names *names);
+// The field as the bridge has it: tunnel options are where the bridge maps them. NULL with an error.
+const struct field *parse_mapped_field(struct parser *parser, struct span name,
+				       const struct field *field);
 const struct field *field_names_choose(const struct field_names *names, const struct match *match);
 
 // Say that `name` lacks what it needs, and what to add. Returns -EINVAL.

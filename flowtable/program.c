@@ -2,6 +2,7 @@
 
 #include "flowtable/flow_text.h"
 #include "flowtable/program_share.h"
+#include "flowtable/tun_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -93,6 +94,11 @@ static uint16_t field_lines(const struct field *field)
 {
 	uint16_t lines = 0;
 
+	const unsigned int first = field->offset / KEY_LINE_SIZE;
+	const unsigned int last = (field->offset + field->size - 1u) / KEY_LINE_SIZE;
+
+	if (field_is_tun_metadata(field)) // with what says that it is there
+		return (uint16_t)(1u << KEY_LINE_TUNNEL | ((2u << last) - (1u << first)));
 	for (unsigned int word = field->offset / 8u; word <= (field->offset + field->size - 1u) / 8;
 	     word++)
 		lines |= key_word_lines(word, word ? UINT64_MAX : 0);
@@ -128,6 +134,15 @@ static void widen_in_port(const struct subfield *subfield, struct field_value *v
 	*mask = field_all_ones(subfield->field);
 }
 
+static void add_present(struct op_set *set, const struct field *field)
+{
+	struct op_word *word = &set->words[set->n_words++];
+
+	word->word = offsetof(struct key, tunnel.tun_present) / 8;
+	word->line = KEY_LINE_TUNNEL;
+	word->value = word->mask = tun_metadata_bit(field);
+}
+
 void program_add_set(struct program_builder *builder, enum set_form form,
 		     const struct subfield *subfield, const struct field_value *value,
 		     const struct field_value *mask)
@@ -155,6 +170,7 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 	field_set(field, &mask_bits, &key_mask);
 	for (unsigned int i = first; i <= last; i++)
 		n += key_mask.words[i] != 0;
+	n += field_is_tun_metadata(field);
 	set = program_add(builder, OP_SET, sizeof(*set) + n * sizeof(set->words[0]));
 	if (!set)
 		return;
@@ -173,10 +189,13 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 		word->mask = key_mask.words[i];
 		set->n_words++;
 	}
+	if (field_is_tun_metadata(field)) // what is written is there
+		add_present(set, field);
 	program_writes(builder, field);
 }
 
-void op_set_unpack(const struct op_set *set, struct field_value *value, struct field_value *mask)
+void op_set_unpack(const struct op_set *set, const struct field *field, struct field_value *value,
+		   struct field_value *mask)
 {
 	struct key key = { 0 };
 	struct key key_mask = { 0 };
@@ -185,8 +204,8 @@ void op_set_unpack(const struct op_set *set, struct field_value *value, struct f
 		key.words[set->words[i].word] = set->words[i].value;
 		key_mask.words[set->words[i].word] = set->words[i].mask;
 	}
-	field_get(&fields[set->field], &key, value);
-	field_get(&fields[set->field], &key_mask, mask);
+	field_get(field, &key, value);
+	field_get(field, &key_mask, mask);
 }
 
 size_t program_begin_nested(struct program_builder *builder, enum op_code code)

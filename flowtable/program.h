@@ -143,12 +143,12 @@ struct op_dec_ttl { // dec_ttl, dec_ttl(ID,...)
 	uint16_t ids[]; // controllers to tell
 };
 
-struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B]
+struct op_stack { // push:FIELD[A..B], pop:FIELD[A..B], delete_field:tun_metadataN
 	struct op op;
 	struct subfield subfield;
 };
 
-struct op_number { // set_queue:N, delete_field:tun_metadataN, meter:N
+struct op_number { // set_queue:N, meter:N
 	struct op op;
 	uint32_t number;
 	uint32_t reserved;
@@ -235,6 +235,24 @@ struct op_mpls { // push_mpls:TYPE, pop_mpls:TYPE
 	struct op op;
 	rte_be16_t eth_type;
 	uint8_t reserved[6];
+};
+
+enum encap_kind { ENCAP_ETHERNET, ENCAP_NSH, ENCAP_MPLS, ENCAP_MPLS_MC, ENCAP_KINDS };
+#define ENCAP_MAX_OPTIONS 72
+struct op_encap { // encap(...); form: nsh with md_type written
+	struct op op;
+	uint8_t kind; // enum encap_kind
+	uint8_t md_type;
+	uint16_t n_options; // bytes
+	uint32_t reserved;
+	uint8_t options[]; // of the NSH header, as they are on the wire
+};
+
+struct op_decap { // decap(), decap(packet_type(ns=N,type=T))
+	struct op op;
+	uint32_t packet_type; // as in the field
+	uint8_t has_type;
+	uint8_t reserved[3];
 };
 
 struct op_note {
@@ -350,7 +368,9 @@ struct program {
 			     *end_##op_ = (const struct op *)((program_)->ops + (program_)->size); \
 	     op_ < end_##op_; op_ = (const struct op *)((const uint8_t *)op_ + op_->size))
 
-// Names of ports, looked up by the bridge that a flow belongs to. `context` is the bridge's.
+// Names of ports and options, looked up by the bridge that a flow belongs to. `context` is the
+// bridge's. Without functions, ports are numbers.
+struct tun_map;
 struct port_names {
 	void *context;
 	// Port number by name; OFPP_ANY if unknown.
@@ -360,6 +380,8 @@ struct port_names {
 	// The same for flow tables: -1 if unknown, NULL if it has no name. May be NULL themselves.
 	int (*table_number)(void *context, const char *name);
 	const char *(*table_name)(void *context, uint8_t number);
+	// The tunnel options that the bridge knows. NULL: fields are as in field.def.
+	const struct tun_map *tun_map;
 };
 
 #endif

@@ -40,7 +40,9 @@ void program_add_set(struct program_builder *builder, enum set_form form,
 		     const struct field_value *mask);
 
 // What an op_set writes into its field: value and mask of the whole field.
-void op_set_unpack(const struct op_set *set, struct field_value *value, struct field_value *mask);
+// `field` is the one that it names, as the bridge has it.
+void op_set_unpack(const struct op_set *set, const struct field *field, struct field_value *value,
+		   struct field_value *mask);
 
 // Ops added between the two become the nested ops of one write_actions or clone.
 size_t program_begin_nested(struct program_builder *builder, enum op_code code);

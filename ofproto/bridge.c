@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
+#include "flowtable/tun_map.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/group.h"
 #include "ofproto/meter.h"
@@ -52,6 +53,11 @@ uint64_t bridge_datapath_id(const struct bridge *bridge)
 const struct port_names *bridge_port_names(const struct bridge *bridge)
 {
 	return &bridge->port_names;
+}
+
+const struct port_names *bridge_port_numbers(const struct bridge *bridge)
+{
+	return &bridge->port_numbers;
 }
 
 struct forwarding *bridge_forwarding(const struct bridge *bridge)
@@ -189,15 +195,31 @@ struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure
 	strcpy(bridge->name, name);
 	bridge->mac_table_size = MAC_TABLE_DEFAULT_SIZE;
 	bridge->mac_aging_s = MAC_TABLE_DEFAULT_AGING_S;
-	bridge->port_names = (struct port_names){ bridge, port_number_by_name, port_name_by_number,
-						  table_number_by_name, table_name_by_number };
+	bridge->tun_map = malloc(sizeof(*bridge->tun_map));
+	if (!bridge->tun_map) {
+		error_set(error, ENOMEM, "out of memory");
+		free(bridge);
+		return NULL;
+	}
+	tun_map_init(bridge->tun_map);
+	bridge->port_names = (struct port_names){
+		.context = bridge,
+		.number = port_number_by_name,
+		.name = port_name_by_number,
+		.table_number = table_number_by_name,
+		.table_name = table_name_by_number,
+		.tun_map = bridge->tun_map,
+	};
+	bridge->port_numbers = (struct port_names){ .tun_map = bridge->tun_map };
 	bridge->forwarding = forwarding_create(bridge->name);
 	if (!bridge->forwarding) {
+		free(bridge->tun_map);
 		error_set(error, ENOMEM, "no memory for another bridge (at most %u)",
 			  FORWARDING_MAX);
 		free(bridge);
 		return NULL;
 	}
+	bridge->forwarding->tun_map = bridge->tun_map;
 	insert_by_name(bridge);
 	if (bridge_add_port(bridge, &local, OFPP_LOCAL, &trunk, &ofport, error) < 0 ||
 	    (!fail_secure && add_normal_flow(bridge, error) < 0)) {
@@ -229,6 +251,7 @@ static void free_bridge(void *pointer)
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);
 	flow_index_free(&bridge->index);
+	free(bridge->tun_map);
 	free(bridge);
 }
 

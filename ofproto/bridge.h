@@ -45,6 +45,8 @@ struct bridge *bridge_next(const struct bridge *bridge);
 const char *bridge_name(const struct bridge *bridge);
 uint64_t bridge_datapath_id(const struct bridge *bridge);
 const struct port_names *bridge_port_names(const struct bridge *bridge);
+// The same with ports as numbers: what is kept is written so.
+const struct port_names *bridge_port_numbers(const struct bridge *bridge);
 struct forwarding *bridge_forwarding(const struct bridge *bridge);
 
 // Open a port and attach it. `ofport_request` 0: any. The port's OpenFlow number is in

@@ -39,6 +39,8 @@ struct bridge {
 	uint64_t datapath_id;
 	struct forwarding *forwarding;
 	struct port_names port_names;
+	struct port_names port_numbers;
+	struct tun_map *tun_map;
 	struct bridge_port *ports;
 	uint32_t mac_table_size;
 	unsigned int mac_aging_s;

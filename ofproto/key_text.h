@@ -5,6 +5,6 @@
 #include "flowtable/flow_text.h"
 
 // Every field that the packet has, and every piece of metadata that is not zero.
-void key_describe(const struct key *key, struct match *match);
+void key_describe(const struct key *key, const struct port_names *names, struct match *match);
 
 #endif

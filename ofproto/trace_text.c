@@ -21,7 +21,7 @@ json_t *trace_key_text(const struct key *key, const struct port_names *names)
 	struct text text = { 0 };
 	struct match match;
 
-	key_describe(key, &match);
+	key_describe(key, names, &match);
 	match_format(&match, names, &text);
 	return trace_take_text(&text);
 }
@@ -31,7 +31,7 @@ json_t *trace_sent_text(const struct key *key)
 	struct text text = { 0 };
 	struct match match;
 
-	key_describe(key, &match);
+	key_describe(key, NULL, &match);
 	match.mask.core.in_port = 0;
 	match.value.core.in_port = 0;
 	match_format(&match, NULL, &text);

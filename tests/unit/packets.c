@@ -457,6 +457,31 @@ static void make_mpls(struct random *random, struct ref_packet *packet)
 	}
 }
 
+static void make_nsh(struct random *random, struct ref_packet *packet)
+{
+	static const uint8_t ttls[] = { 0, 1, 2, 63 };
+	const bool fixed = random_chance(random, 60);
+	const unsigned int words = fixed ? 6 : 2 + random_below(random, 6);
+	uint8_t *nsh = extend(packet, 4 * words);
+
+	ref_put16(nsh, random_below(random, 4) << 12 |
+			       (unsigned int)ttls[random_below(random, 4)] << 6 | words);
+	nsh[2] = fixed ? 1 : 2;
+	nsh[3] = (uint8_t)(1 + random_below(random, 4));
+	nsh[6] = (uint8_t)random_below(random, 3);
+	nsh[7] = (uint8_t)random_below(random, 3);
+	for (unsigned int i = 8; i < 4 * words; i++)
+		nsh[i] = (uint8_t)random_below(random, 2);
+	if (random_chance(random, 10))
+		nsh[random_below(random, 3)] ^= (uint8_t)(1u << random_below(random, 8));
+	if (nsh[3] == 1)
+		make_ipv4(random, packet);
+	else if (nsh[3] == 2)
+		make_ipv6(random, packet);
+	else
+		put_random(random, packet, random_below(random, 40));
+}
+
 // An 802.3 frame: a length where the type would be, then LLC, perhaps with SNAP.
 static void make_llc(struct random *random, struct ref_packet *packet)
 {
@@ -492,9 +517,10 @@ static void make_tags(struct random *random, struct ref_packet *packet)
 
 void packet_make(struct random *random, struct ref_packet *packet)
 {
-	unsigned int kind = random_below(random, 100);
+	unsigned int kind = random_below(random, 101);
 
 	packet->size = 0;
+	packet->packet_type = packet->n_encap_bytes = 0;
 	fill_mac(random, extend(packet, 6));
 	fill_mac(random, extend(packet, 6));
 	make_tags(random, packet);
@@ -512,6 +538,9 @@ void packet_make(struct random *random, struct ref_packet *packet)
 	} else if (kind < 97) {
 		put16(packet, random_chance(random, 70) ? 0x8847 : 0x8848);
 		make_mpls(random, packet);
+	} else if (kind < 99) {
+		put16(packet, 0x894f);
+		make_nsh(random, packet);
 	} else {
 		put16(packet, random_chance(random, 50) ? 0x88cc : 0x0600);
 		put_random(random, packet, random_below(random, 60));

@@ -32,6 +32,10 @@
 struct ref_packet {
 	unsigned int size;
 	bool retyped; // a rule said what lies behind a popped MPLS entry: it may have been wrong
+	// As the field of that name. A packet that is not Ethernet has zeros and its type in the place
+	// of the Ethernet header.
+	uint32_t packet_type;
+	unsigned int n_encap_bytes; // that encap added
 	uint8_t bytes[REF_PACKET_MAX];
 };
 
@@ -48,6 +52,7 @@ struct ref_layout {
 	unsigned int nd_sll; // of the address inside the option
 	unsigned int nd_tll;
 	unsigned int mpls; // the first label
+	unsigned int nsh; // a sound network service header
 	unsigned int n_mpls; // labels that the key knows
 	bool routed; // an IPv6 routing header still holds the final destination
 };
@@ -67,6 +72,9 @@ void ref_pop_vlan(struct ref_packet *packet);
 bool ref_push_mpls(struct ref_packet *packet, uint16_t type);
 bool ref_pop_mpls(struct ref_packet *packet, uint16_t type);
 void ref_copy_ttl(struct ref_packet *packet, bool inwards);
+
+// encap and decap (reference_encap.c): 0, or the reason for which the packet ends.
+enum drop_reason ref_encap(struct ref_packet *packet, const struct op *op, bool *fails);
 
 // The link or the member that multipath and bundle choose (reference_hash.c). `live` tells of each
 // member; OFPP_ANY if none is.

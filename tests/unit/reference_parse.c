@@ -33,6 +33,9 @@ static void clear_headers(struct key *key)
 	memset(rare->arp_tha, 0, 6);
 	rare->nd_reserved = 0;
 	rare->nd_options_type = 0;
+	rare->nsh_flags = rare->nsh_ttl = rare->nsh_mdtype = rare->nsh_np = rare->nsh_si = 0;
+	rare->nsh_spi = 0;
+	memset(rare->nsh_c, 0, 16);
 }
 
 static bool is_vlan(unsigned int type)
@@ -302,6 +305,32 @@ static void read_ipv6(struct reader *r)
 		read_l4(r);
 }
 
+// RFC 8300 section 2.
+static void read_nsh(struct reader *r)
+{
+	const uint8_t *nsh = r->bytes + r->at;
+	struct key_rare *rare = &r->key->rare;
+	unsigned int first, size, md;
+
+	if (left(r) < 8)
+		return;
+	first = ref_get16(nsh);
+	size = 4 * (first % 64);
+	md = nsh[2] % 16;
+	if (first >= 0x4000 || size > left(r) ||
+	    !((md == 1 && size == 24) || (md == 2 && size >= 8)))
+		return;
+	r->layout->nsh = r->at;
+	rare->nsh_flags = (uint8_t)(first / 0x1000 % 4);
+	rare->nsh_ttl = (uint8_t)(first / 64 % 64);
+	rare->nsh_mdtype = (uint8_t)md;
+	rare->nsh_np = nsh[3];
+	rare->nsh_si = nsh[7];
+	memcpy((uint8_t *)&rare->nsh_spi + 1, nsh + 4, 3);
+	if (md == 1)
+		memcpy(rare->nsh_c, nsh + 8, 16);
+}
+
 bool ref_parse(const struct ref_packet *packet, struct key *key, struct ref_layout *layout)
 {
 	struct ref_layout ignored;
@@ -325,5 +354,10 @@ bool ref_parse(const struct ref_packet *packet, struct key *key, struct ref_layo
 		read_arp(&r);
 	else if (type == 0x8847 || type == 0x8848)
 		read_mpls(&r);
+	else if (type == 0x894f)
+		read_nsh(&r);
+	key->tunnel.packet_type = rte_cpu_to_be_32(packet->packet_type);
+	if (packet->packet_type)
+		key->core.eth_type = 0;
 	return true;
 }

@@ -298,6 +298,25 @@ static void fix_port(struct key *key, const struct subfield *to)
 			rte_cpu_to_be_32(wide_port(rte_be_to_cpu_32(key->core.in_port) & 0xffff));
 }
 
+// What is written of a tunnel option is there.
+static void fix_present(struct key *key, const struct subfield *to)
+{
+	const unsigned int n = to->field->id - FIELD_TUN_METADATA0;
+
+	if (to->field->id >= FIELD_TUN_METADATA0 && to->field->id <= FIELD_TUN_METADATA63)
+		((uint8_t *)&key->tunnel.tun_present)[7 - n / 8] |= (uint8_t)(1u << n % 8);
+}
+
+static void delete_field(struct run *run, const struct field *field)
+{
+	struct subfield whole = { .field = field, .n_bits = field->n_bits };
+	const unsigned int n = field->id - FIELD_TUN_METADATA0;
+
+	for (unsigned int bit = 0; bit < whole.n_bits; bit++)
+		put_bit(&run->key, &whole, bit, false);
+	((uint8_t *)&run->key.tunnel.tun_present)[7 - n / 8] &= (uint8_t) ~(1u << n % 8);
+}
+
 static void move(struct run *run, const struct op_move *op)
 {
 	struct key want = run->key;
@@ -305,6 +324,7 @@ static void move(struct run *run, const struct op_move *op)
 	for (unsigned int bit = 0; bit < op->source.n_bits; bit++)
 		put_bit(&want, &op->destination, bit, get_bit(&run->key, &op->source, bit));
 	fix_port(&want, &op->destination);
+	fix_present(&want, &op->destination);
 	store(run, &want);
 }
 
@@ -316,6 +336,7 @@ static void put_number(struct run *run, const struct subfield *to, uint64_t numb
 	for (unsigned int bit = 0; bit < to->n_bits; bit++)
 		put_bit(&want, to, bit, bit < 64 && number >> bit & 1);
 	fix_port(&want, to);
+	fix_present(&want, to);
 	store(run, &want);
 }
 
@@ -367,6 +388,22 @@ static void dec_ttl(struct run *run)
 		return;
 	}
 	want.core.ip_ttl--;
+	store(run, &want);
+}
+
+static void dec_nsh_ttl(struct run *run)
+{
+	struct key want = run->key;
+	struct ref_layout layout;
+
+	ref_parse(&run->packet, &want, &layout);
+	if (!layout.nsh)
+		return;
+	if (want.rare.nsh_ttl <= 1) {
+		expire(run);
+		return;
+	}
+	want.rare.nsh_ttl--;
 	store(run, &want);
 }
 
@@ -472,6 +509,18 @@ static void learn(struct run *run, const struct op_learn *op)
 
 // --- MPLS ---
 
+static void encap(struct run *run, const struct op *op)
+{
+	bool fails;
+	enum drop_reason reason = ref_encap(&run->packet, op, &fails);
+
+	if (fails) {
+		drop(run, reason);
+		run->stopped = true;
+	}
+	ref_parse(&run->packet, &run->key, NULL);
+}
+
 static void mpls(struct run *run, const struct op *op)
 {
 	const struct op_mpls *change = (const struct op_mpls *)op;
@@ -479,6 +528,8 @@ static void mpls(struct run *run, const struct op *op)
 	bool possible = true;
 
 	ref_parse(&run->packet, &run->key, &layout);
+	if (run->packet.packet_type && op->code != OP_DEC_MPLS_TTL)
+		return;
 	if (op->code == OP_PUSH_MPLS) {
 		possible = ref_push_mpls(&run->packet, rte_be_to_cpu_16(change->eth_type));
 	} else if (op->code == OP_POP_MPLS) {
@@ -539,6 +590,7 @@ static void pop(struct run *run, const struct subfield *to)
 	for (unsigned int bit = 0; bit < to->n_bits; bit++)
 		put_bit(&want, to, bit, value[bit / 8] >> bit % 8 & 1);
 	fix_port(&want, to);
+	fix_present(&want, to);
 	store(run, &want);
 }
 
@@ -601,7 +653,9 @@ static void check_larger(struct run *run, const struct op_check_larger *op)
 	struct ref_layout layout;
 
 	ref_parse(&run->packet, &run->key, &layout);
-	put_number(run, &op->destination, run->packet.size - 4 * layout.n_vlans > op->length);
+	put_number(run, &op->destination,
+		   run->packet.size - 4 * layout.n_vlans - (run->packet.packet_type ? 14 : 0) >
+			   op->length);
 }
 
 static void bundle(struct run *run, const struct op_bundle *op)
@@ -638,15 +692,16 @@ static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int
 
 // The places of the set in the order in which they run: a later action takes the place of an earlier
 // one, but for writes, which add up.
-#define PLACE_WRITE 8
-#define PLACE_GROUP 10 // the first from here on that is there ends the set
-#define PLACE_LAST 12
+#define PLACE_WRITE 11
+#define PLACE_GROUP 13 // the first from here on that is there ends the set
+#define PLACE_LAST 15
 static unsigned int set_place(const struct op *op)
 {
-	static const uint16_t order[] = { OP_COPY_TTL_IN, OP_POP_VLAN,     OP_POP_MPLS,
-					  OP_PUSH_MPLS,   OP_PUSH_VLAN,    OP_COPY_TTL_OUT,
-					  OP_DEC_TTL,     OP_DEC_MPLS_TTL, N_OPS,
-					  OP_SET_QUEUE,   OP_GROUP,        OP_OUTPUT,
+	static const uint16_t order[] = { OP_COPY_TTL_IN,  OP_POP_VLAN,     OP_POP_MPLS,
+					  OP_DECAP,        OP_ENCAP,        OP_PUSH_MPLS,
+					  OP_PUSH_VLAN,    OP_COPY_TTL_OUT, OP_DEC_TTL,
+					  OP_DEC_MPLS_TTL, OP_DEC_NSH_TTL,  N_OPS,
+					  OP_SET_QUEUE,    OP_GROUP,        OP_OUTPUT,
 					  OP_RESUBMIT };
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(*order); i++)
@@ -895,6 +950,8 @@ static void meter(struct run *run, uint32_t id)
 
 static void run_tag_op(struct run *run, const struct op *op)
 {
+	if (run->packet.packet_type)
+		return;
 	switch (op->code) {
 	case OP_PUSH_VLAN:
 		ref_push_vlan(&run->packet,
@@ -999,6 +1056,16 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 	case OP_COPY_TTL_IN:
 	case OP_COPY_TTL_OUT:
 		mpls(run, op);
+		break;
+	case OP_DELETE_FIELD:
+		delete_field(run, ((const struct op_stack *)op)->subfield.field);
+		break;
+	case OP_ENCAP:
+	case OP_DECAP:
+		encap(run, op);
+		break;
+	case OP_DEC_NSH_TTL:
+		dec_nsh_ttl(run);
 		break;
 	case OP_SET_QUEUE:
 		set_queue(run, ((const struct op_number *)op)->number);
@@ -1111,6 +1178,7 @@ void ref_run(struct ref_bridge *bridge, const struct ref_packet *packet, uint32_
 	run.bridge = bridge;
 	run.packet = *packet;
 	run.packet.retyped = false;
+	run.packet.packet_type = run.packet.n_encap_bytes = 0;
 	run.length = packet->size;
 	run.stopped = run.exited = run.ended = run.exhausted = run.metered = false;
 	stack.n = stack.lowest = stack.kept = 0;

@@ -192,6 +192,18 @@ void ref_pop_vlan(struct ref_packet *packet)
 	packet->size -= 4;
 }
 
+static void store_nsh(uint8_t *nsh, const struct key *want)
+{
+	const struct key_rare *rare = &want->rare;
+
+	ref_put16(nsh, (ref_get16(nsh) & 0xc03f) | (rare->nsh_flags & 3u) << 12 |
+			       (rare->nsh_ttl & 63u) << 6);
+	memcpy(nsh + 4, (const uint8_t *)&rare->nsh_spi + 1, 3);
+	nsh[7] = rare->nsh_si;
+	if (nsh[2] % 16 == 1)
+		memcpy(nsh + 8, rare->nsh_c, 16);
+}
+
 void ref_store(struct ref_packet *packet, const struct key *want)
 {
 	struct ref_packet old = *packet;
@@ -200,8 +212,10 @@ void ref_store(struct ref_packet *packet, const struct key *want)
 
 	if (!ref_parse(packet, &have, &layout))
 		return;
-	memcpy(packet->bytes, want->core.eth_dst, 6);
-	memcpy(packet->bytes + 6, want->core.eth_src, 6);
+	if (!packet->packet_type) {
+		memcpy(packet->bytes, want->core.eth_dst, 6);
+		memcpy(packet->bytes + 6, want->core.eth_src, 6);
+	}
 	if (layout.ipv4) {
 		uint8_t *ip = packet->bytes + layout.ipv4;
 
@@ -215,8 +229,11 @@ void ref_store(struct ref_packet *packet, const struct key *want)
 	if (layout.arp)
 		store_arp(packet->bytes + layout.arp, want, &have);
 	memcpy(packet->bytes + layout.mpls, want->ipv6.mpls_lse, 4 * layout.n_mpls);
+	if (layout.nsh)
+		store_nsh(packet->bytes + layout.nsh, want);
 	if (layout.l4)
 		store_l4(packet->bytes, want, &layout);
 	fix_checksums(packet, &old, &layout);
-	store_vlans(packet, want, layout.n_vlans);
+	if (!packet->packet_type)
+		store_vlans(packet, want, layout.n_vlans);
 }

@@ -7,6 +7,7 @@
 #include "datapath/learn.h"
 #include "datapath/meter.h"
 #include "datapath/stack.h"
+#include "flowtable/tun_map.h"
 #include "tests/unit/eal.h"
 
 #include <errno.h>
@@ -290,12 +291,31 @@ static struct table *table_at(struct rig *rig, unsigned int table)
 	return rig->forwarding.tables[table];
 }
 
+// Tunnel options as a bridge may map them.
+const struct port_names *rig_names(void)
+{
+	static const struct tun_option options[] = {
+		{ 1, 0, 4 }, { 1, 1, 8 }, { 1, 2, 124 }, { 1, 3, 64 }, { 1, 4, 16 }, { 1, 5, 36 },
+	};
+	static struct tun_map map;
+	static const struct port_names names = { .tun_map = &map };
+	struct error error;
+
+	if (!map.options[0].length) {
+		tun_map_init(&map);
+		for (unsigned int i = 0; i < 6; i++)
+			if (tun_map_add(&map, &options[i], i < 5 ? i : 63, &error))
+				abort();
+	}
+	return &names;
+}
+
 int rig_add_flow(struct rig *rig, const char *string, struct error *error)
 {
 	struct flow_text real, model;
 	struct flow *flow;
 	unsigned int table, n;
-	int code = flow_text_parse(string, FLOW_TEXT_ADD, NULL, &real, error);
+	int code = flow_text_parse(string, FLOW_TEXT_ADD, rig_names(), &real, error);
 
 	if (code)
 		return code;
@@ -305,7 +325,7 @@ int rig_add_flow(struct rig *rig, const char *string, struct error *error)
 	else if (table_find(table_at(rig, table), &real.match, real.priority))
 		code = -EEXIST;
 	else
-		code = flow_text_parse(string, FLOW_TEXT_ADD, NULL, &model, error);
+		code = flow_text_parse(string, FLOW_TEXT_ADD, rig_names(), &model, error);
 	if (code) {
 		flow_text_release(&real);
 		return code;
@@ -387,7 +407,7 @@ int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, s
 	for (unsigned int i = 0; i < n; i++) {
 		struct group_text text;
 
-		code = group_text_parse(groups[i], GROUP_TEXT_ADD, NULL, &text, error);
+		code = group_text_parse(groups[i], GROUP_TEXT_ADD, rig_names(), &text, error);
 		if (code || group_text_copy(&text, &rig->ref.groups[i]))
 			return code;
 		rig->ref.n_groups++;

@@ -18,6 +18,9 @@ struct rig;
 struct rig *rig_create(void);
 void rig_destroy(struct rig *rig);
 
+// With the tunnel options that rules know.
+const struct port_names *rig_names(void);
+
 // Add a flow, given as text, to both sides. Returns 0, -EEXIST if there is one with the same match
 // and priority, -ENOSPC if the table has as many as the reference holds, or what the parser said.
 int rig_add_flow(struct rig *rig, const char *text, struct error *error);

@@ -20,6 +20,7 @@ enum shown {
 	SHOWN_TAG = 1 << 11,
 	SHOWN_TAG1 = 1 << 12,
 	SHOWN_MPLS = 1 << 14,
+	SHOWN_NSH = 1 << 15,
 	SHOWN_IP_TYPE = 1 << 13, // an IP Ethernet type, perhaps without a sound header
 };
 
@@ -32,6 +33,8 @@ struct rule {
 	unsigned int shown; // enum shown
 	unsigned int max_tags; // at most so many; more than 2: unknown
 	unsigned int depth; // inside clone
+	bool bare; // the match is about packets without an Ethernet header
+	bool closed; // nothing can be said of the packet any more: no further actions
 	bool unsure; // what the match showed may not be true any more
 	bool broad; // match as little as is needed to prove that the packet has the fields
 };
@@ -140,8 +143,37 @@ static void match_vlan(struct rule *rule)
 	}
 }
 
+// The rig maps tun_metadata0 to 4, and 63, with these lengths; some lie across lines of the key.
+static const unsigned int option_numbers[] = { 0, 1, 2, 3, 4, 63 };
+static const unsigned int option_bits[] = { 32, 64, 992, 512, 128, 288 };
+
+static void match_option(struct rule *rule)
+{
+	const unsigned int n = below(rule, 6);
+
+	switch (below(rule, 4)) {
+	case 0:
+		add(rule, ",tun_metadata%u", option_numbers[n]);
+		break;
+	case 1:
+		add(rule, ",tun_metadata%u=%u", option_numbers[n], below(rule, 2));
+		break;
+	case 2:
+		add(rule, ",tun_metadata2=0x%x/0x30000000000000000000000000000000000000003",
+		    below(rule, 3));
+		break;
+	default:
+		add(rule, ",tun_metadata%u=%u/0x3", option_numbers[n], below(rule, 4));
+		break;
+	}
+}
+
 static void match_metadata(struct rule *rule)
 {
+	if (chance(rule, 30)) {
+		match_option(rule);
+		return;
+	}
 	switch (below(rule, 7)) {
 	case 6:
 		if (chance(rule, 30))
@@ -333,6 +365,125 @@ static void match_mpls(struct rule *rule)
 		add(rule, ",mpls_ttl=%u", PICK(rule, ttls));
 }
 
+static void match_nsh(struct rule *rule)
+{
+	add(rule, ",dl_type=0x894f");
+	rule->shown |= SHOWN_NSH;
+	if (rule->broad)
+		return;
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",nsh_spi=%u", below(rule, 3));
+		break;
+	case 1:
+		add(rule, ",nsh_si=%u", below(rule, 3));
+		break;
+	case 2:
+		add(rule, ",nsh_mdtype=%u", 1 + below(rule, 2));
+		break;
+	case 3:
+		add(rule, ",nsh_c%u=0/0x%x", 1 + below(rule, 4), 1u << below(rule, 2));
+		break;
+	case 4:
+		add(rule, ",nsh_ttl=63");
+		break;
+	case 5:
+		add(rule, ",nsh_flags=%u/0x3", below(rule, 4));
+		break;
+	case 6:
+		add(rule, ",nsh_np=%u", 1 + below(rule, 4));
+		break;
+	default:
+		break;
+	}
+}
+
+static void write_nsh(struct rule *rule)
+{
+	switch (below(rule, 8)) {
+	case 0:
+		add(rule, ",set_field:%u->nsh_ttl", below(rule, 80));
+		break;
+	case 1:
+		add(rule, ",set_field:%u->nsh_flags", below(rule, 6));
+		break;
+	case 2:
+		add(rule, ",set_field:0x%x->nsh_spi", below(rule, 3));
+		break;
+	case 3:
+		add(rule, ",move:NXM_NX_REG0[0..7]->NXOXM_NSH_SI[]");
+		break;
+	case 4:
+		add(rule, ",move:NXOXM_NSH_C1[]->NXOXM_NSH_C%u[]", 2 + below(rule, 3));
+		break;
+	case 5:
+		add(rule, ",set_field:%u->nsh_c%u", below(rule, 4), 1 + below(rule, 4));
+		break;
+	case 6:
+		add(rule, ",move:NXOXM_NSH_TTL[]->NXM_NX_REG1[0..7]");
+		break;
+	default:
+		add(rule, ",dec_nsh_ttl");
+		break;
+	}
+}
+
+// A bare packet has no Ethernet header to show.
+static void match_bare(struct rule *rule)
+{
+	switch (below(rule, 5)) {
+	case 0:
+		add(rule, ",packet_type=(1,0x800),nw_ttl=64");
+		rule->shown = SHOWN_IPV4 | SHOWN_IP_TYPE;
+		break;
+	case 1:
+		add(rule, ",packet_type=(1,0x86dd)");
+		rule->shown = SHOWN_IP_TYPE;
+		break;
+	case 2:
+		add(rule, ",packet_type=(1,0x894f)");
+		rule->shown = SHOWN_NSH;
+		break;
+	case 3:
+		add(rule, ",packet_type=(1,0x8847)");
+		rule->shown = SHOWN_MPLS;
+		break;
+	default:
+		add(rule, ",packet_type=(1,0x806)");
+		rule->shown = 0;
+		break;
+	}
+	rule->bare = true;
+}
+
+// Headers around the packet, or one less. What flows may say about it afterwards is little.
+static void encapsulate(struct rule *rule)
+{
+	static const char *const kinds[] = {
+		"encap(nsh)",
+		"encap(nsh(md_type=1))",
+		"encap(nsh(md_type=2,tlv(0x1000,10,0x12345678),tlv(0x1,2,0x0102030405)))",
+		"encap(ethernet)",
+		"encap(ethernet)",
+		"encap(mpls)",
+		"encap(mpls_mc)",
+		"decap()",
+		"decap",
+		"decap()",
+		"decap(packet_type(ns=0,type=0))",
+		"decap(packet_type(ns=1,type=0x800))",
+		"decap(packet_type(ns=1,type=0x8847))",
+	};
+
+	for (unsigned int n = 1 + below(rule, 3); n; n--)
+		add(rule, ",%s", PICK(rule, kinds));
+	if (chance(rule, 60))
+		add(rule, ",resubmit(,%u)", 1 + below(rule, RULE_TABLES - 1));
+	else
+		add(rule, ",output:%u", 1 + below(rule, 4));
+	rule->closed = true;
+}
+
 static void match_protocol(struct rule *rule)
 {
 	static const char *const others[] = { "dl_type=0x05ff", "dl_type=0x88cc", "dl_type=0x8100",
@@ -345,8 +496,10 @@ static void match_protocol(struct rule *rule)
 		match_ipv6(rule);
 	else if (kind < 90)
 		match_arp(rule);
-	else if (kind < 97)
+	else if (kind < 95)
 		match_mpls(rule);
+	else if (kind < 98)
+		match_nsh(rule);
 	else
 		add(rule, ",%s", PICK(rule, others));
 }
@@ -360,6 +513,10 @@ static void match(struct rule *rule)
 		add(rule, ",in_port=%u", 1 + below(rule, 4));
 	if (chance(rule, 20))
 		match_metadata(rule);
+	if (chance(rule, 6)) {
+		match_bare(rule);
+		return;
+	}
 	if (chance(rule, 15))
 		match_ethernet(rule);
 	if (chance(rule, 35))
@@ -370,8 +527,14 @@ static void match(struct rule *rule)
 
 // --- Actions ---
 
+static void write_option(struct rule *rule);
+
 static void write_register(struct rule *rule)
 {
+	if (chance(rule, 20)) {
+		write_option(rule);
+		return;
+	}
 	switch (below(rule, 8)) {
 	case 0:
 		add(rule, ",set_field:%u->reg%u", below(rule, 4), below(rule, 4));
@@ -430,6 +593,41 @@ static void move_register(struct rule *rule)
 		break;
 	default:
 		add(rule, ",move:NXM_NX_XXREG0[3..100]->NXM_NX_XXREG1[0..97]");
+		break;
+	}
+}
+
+static void write_option(struct rule *rule)
+{
+	const unsigned int n = below(rule, 6), m = below(rule, 6);
+	const unsigned int least =
+		option_bits[n] < option_bits[m] ? option_bits[n] : option_bits[m];
+	const unsigned int bits = 1 + below(rule, least);
+	const unsigned int from = below(rule, option_bits[n] - bits + 1);
+	const unsigned int to = below(rule, option_bits[m] - bits + 1);
+
+	switch (below(rule, 7)) {
+	case 0:
+		add(rule, ",set_field:%u->tun_metadata%u", below(rule, 4), option_numbers[n]);
+		break;
+	case 1:
+		add(rule, ",load:%u->tun_metadata%u[%u..%u]", below(rule, 2), option_numbers[m], to,
+		    to + bits - 1);
+		break;
+	case 2:
+		add(rule, ",set_field:0x%x/0xf0000000f->tun_metadata2", below(rule, 16));
+		break;
+	case 3:
+		add(rule, ",move:NXM_NX_REG%u[]->tun_metadata%u[%u..%u]", below(rule, 4),
+		    option_numbers[n], option_bits[n] - 32, option_bits[n] - 1);
+		break;
+	case 4:
+		add(rule, ",move:tun_metadata%u[%u]->NXM_NX_REG%u[1]", option_numbers[n],
+		    below(rule, option_bits[n]), below(rule, 4));
+		break;
+	default:
+		add(rule, ",move:tun_metadata%u[%u..%u]->tun_metadata%u[%u..%u]", option_numbers[n],
+		    from, from + bits - 1, option_numbers[m], to, to + bits - 1);
 		break;
 	}
 }
@@ -657,6 +855,10 @@ static void write_shown(struct rule *rule)
 	for (unsigned int bit = 0; bit <= 10; bit++)
 		if (rule->shown & 1u << bit)
 			kinds[n++] = 1u << bit;
+	if (!rule->unsure && rule->shown & SHOWN_NSH) {
+		write_nsh(rule);
+		return;
+	}
 	if (rule->unsure || !n) {
 		write_ethernet(rule);
 		return;
@@ -741,13 +943,16 @@ static void write_mpls(struct rule *rule)
 // Any part of any field onto the stack, and off it.
 static void stack(struct rule *rule)
 {
-	static const char *const from[] = { "reg0",     "reg1[3..9]",     "in_port",
-					    "eth_src",  "xxreg0",         "eth_type",
-					    "vlan_tci", "metadata[0..2]", "xreg1[1]" };
+	static const char *const from[] = { "reg0",         "reg1[3..9]",
+					    "in_port",      "eth_src",
+					    "xxreg0",       "eth_type",
+					    "vlan_tci",     "metadata[0..2]",
+					    "xreg1[1]",     "tun_metadata2[500..627]",
+					    "tun_metadata4" };
 	static const char *const to[] = { "reg0",     "reg1[3..9]",     "in_port",
 					  "eth_dst",  "xxreg1",         "vlan_tci[0..11]",
 					  "vlan_tci", "metadata[0..2]", "eth_src[8..19]",
-					  "reg2[31]" };
+					  "reg2[31]", "tun_metadata1",  "tun_metadata3[3..40]" };
 
 	if (chance(rule, 75)) {
 		add(rule, ",push:%s", PICK(rule, from));
@@ -842,6 +1047,7 @@ static void clone_actions(struct rule *rule)
 	rule->shown = before.shown;
 	rule->max_tags = before.max_tags;
 	rule->unsure = before.unsure;
+	rule->closed = before.closed;
 }
 
 static void output(struct rule *rule)
@@ -937,6 +1143,13 @@ static void action(struct rule *rule)
 {
 	unsigned int kind = below(rule, 100);
 
+	if (rule->closed)
+		return;
+	if (rule->bare || (!rule->options->loops && chance(rule, 5))) {
+		encapsulate(rule);
+		return;
+	}
+
 	if (chance(rule, 25)) {
 		switch (below(rule, 9)) {
 		case 0:
@@ -983,7 +1196,8 @@ static void action(struct rule *rule)
 		resubmit(rule);
 	else if (kind < 97)
 		add(rule,
-		    chance(rule, 50)
+		    chance(rule, 30) ? ",delete_field:tun_metadata%u"
+		    : chance(rule, 50)
 			    ? ",note:01.02.03,sample(probability=65535,collector_set_id=%u)"
 			    : ",ct_clear",
 		    below(rule, 4));
@@ -1057,7 +1271,7 @@ static void instructions(struct rule *rule)
 {
 	if (chance(rule, 5))
 		add(rule, ",clear_actions");
-	if (chance(rule, 12))
+	if (chance(rule, 12) && !rule->closed && !rule->bare)
 		write_actions(rule);
 	if (chance(rule, 5))
 		add(rule, ",write_metadata:0x%x/0x%x", below(rule, 8), 7u);

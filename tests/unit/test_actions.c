@@ -252,7 +252,7 @@ static void run_scenario(struct rig *rig, const struct scenario *scenario)
 {
 	struct random random = { random_seed() };
 	const struct rig_stats before = rig_stats(rig);
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 	struct error error = { 0 };
 	struct rig_stats after;
 	unsigned int n_flows = 0, n_groups = 0;

@@ -248,6 +248,37 @@ static const char *const flows[][2] = {
 	  "actions=set_queue:5,pop_queue,write_actions(set_queue:16)" },
 	{ "actions=check_pkt_larger(1500)->reg0[3],check_pkt_larger(0x10)->NXM_NX_REG9[0]",
 	  "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],check_pkt_larger(16)->NXM_NX_REG9[0]" },
+	{ "dl_type=0x894f,nsp=3,nsi=4,nshc1=5/7,nsh_ttl=6,nsh_np=1,nsh_mdtype=1,nsh_flags=2,"
+	  "actions=dec_nsh_ttl,set_field:9->nsh_ttl,load:1->NXOXM_NSH_C4[3],write_actions(dec_nsh_"
+	  "ttl)",
+	  "dl_type=0x894f,nsh_flags=2,nsh_ttl=6,nsh_mdtype=1,nsh_np=1,nsh_spi=0x3,nsh_si=4,nsh_c1="
+	  "0x5/0x7 "
+	  "actions=dec_nsh_ttl,set_field:9->nsh_ttl,load:0x1->NXOXM_NSH_C4[3],write_actions(dec_"
+	  "nsh_ttl)" },
+	{ "packet_type=(1,0x800),nw_src=1.2.3.4,actions=encap(nsh(md_type=1)),encap(ethernet),set_"
+	  "field:00:00:00:00:00:01->eth_dst,encap(mpls),set_field:3->mpls_label,encap(mpls_mc),"
+	  "decap(packet_type(ns=1,type=0x8847)),decap(packet_type(ns=1,type=0x800)),set_field:1.2."
+	  "3.4->ip_dst",
+	  "packet_type=(1,0x800),nw_src=1.2.3.4 "
+	  "actions=encap(nsh(md_type=1)),encap(ethernet),set_field:00:00:00:00:00:01->eth_dst,"
+	  "encap(mpls),set_field:3->mpls_label,encap(mpls_mc),decap(packet_type(ns=1,type=0x8847)),"
+	  "decap(packet_type(ns=1,type=0x800)),set_field:1.2.3.4->ip_dst" },
+	{ "packet_type=(1,0x800),ip,nw_ttl=3,actions=write_actions(encap(nsh),decap())",
+	  "packet_type=(1,0x800),nw_ttl=3 actions=write_actions(encap(nsh),decap())" },
+	{ "ip,actions=decap(),set_field:1.2.3.4->ip_src,encap(nsh(md_type=2,tlv(0x1000,10,"
+	  "0x12345678),"
+	  "tlv(1,2,0x1234567890))),dec_nsh_ttl",
+	  "ip "
+	  "actions=decap(),set_field:1.2.3.4->ip_src,encap(nsh(md_type=2,tlv(0x1000,10,0x12345678),"
+	  "tlv(0x0001,2,0x1234567890))),dec_nsh_ttl" },
+	{ "tun_metadata3,actions=drop", "tun_metadata3 actions=drop" },
+	{ "tun_metadata3,tun_metadata3=0x10/0xf0,actions=drop",
+	  "tun_metadata3,tun_metadata3=0x10/0xf0 actions=drop" },
+	{ "tun_metadata63=4,tun_flags=+oam,actions=set_field:5->tun_metadata1,"
+	  "load:1->tun_metadata2[3],move:tun_metadata1[0..7]->NXM_NX_REG0[0..7],push:tun_metadata0",
+	  "tun_flags=+oam,tun_metadata63=0x4 actions=set_field:0x5->tun_metadata1,"
+	  "load:0x1->NXM_NX_TUN_METADATA2[3],move:NXM_NX_TUN_METADATA1[0..7]->NXM_NX_REG0[0..7],"
+	  "push:NXM_NX_TUN_METADATA0[]" },
 	{ "actions=delete_field:tun_metadata0,delete_field:tun_metadata63",
 	  "actions=delete_field:tun_metadata0,delete_field:tun_metadata63" },
 	{ "actions=sample(probability=100),sample(probability=65535,collector_set_id=1,"
@@ -476,7 +507,19 @@ static const struct {
 	{ "actions=check_pkt_larger:1500->reg0[0]", 9, "LENGTH" },
 	{ "actions=check_pkt_larger(1500)->reg0[0..1]", 33, "1 bit" },
 	{ "actions=delete_field:reg0", 22, "tun_metadata63" },
-	{ "actions=delete_field:tun_metadata64", 34, "63" },
+	{ "actions=delete_field:tun_metadata64", 22, "63" },
+	{ "actions=push:tun_metadata64", 14, "no field" },
+	{ "actions=encap(foo)", 15, "ethernet, nsh" },
+	{ "actions=encap(nsh(md_type=3))", 27, "1 to 2" },
+	{ "actions=encap(nsh(tlv(1,2,0x11)))", 18, "md_type=2" },
+	{ "actions=encap(nsh(md_type=2,tlv(1,2,0x1)))", 32, "pairs" },
+	{ "actions=decap(packet_type(ns=2,type=1))", 30, "0 to 1" },
+	{ "actions=decap(foo)", 15, "packet_type" },
+	{ "ip,actions=decap(),set_field:00:00:00:00:00:01->eth_src", 49, "Ethernet" },
+	{ "packet_type=(1,0x800),ipv6,actions=drop", 1, "no such" },
+	{ "ip,actions=dec_nsh_ttl", 12, "dl_type=0x894f" },
+	{ "ip,nsh_spi=3,actions=drop", 4, "NSH" },
+	{ "tun_metadata0=0x123456789,actions=drop", 15, "4294967295" },
 	{ "tcp,actions=fin_timeout(idle_timeout=70000)", 38, "65535" },
 	{ "tcp,actions=fin_timeout(idle=1)", 25, "idle_timeout" },
 	{ "actions=sample(collector_set_id=1)", 9, "probability" },

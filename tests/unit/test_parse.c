@@ -72,7 +72,7 @@ static void random_frames(void **state)
 {
 	struct random random = { random_seed() };
 	unsigned int n = random_iterations(1000000);
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 
 	(void)state;
 	for (unsigned int i = 0; i < n; i++) {
@@ -88,7 +88,7 @@ static void frames_cut_at_every_length(void **state)
 {
 	struct random random = { random_seed() };
 	unsigned int n = random_iterations(2000);
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 
 	(void)state;
 	for (unsigned int i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ static void noise(void **state)
 	static const uint16_t types[] = { 0x0800, 0x86dd, 0x0806, 0x8100, 0x88a8, 0x8847, 0x0026 };
 	struct random random = { random_seed() };
 	unsigned int n = random_iterations(200000);
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 
 	(void)state;
 	for (unsigned int i = 0; i < n; i++) {

@@ -27,7 +27,7 @@ static void read_hex(const char *hex, struct ref_packet *packet)
 // the IPv4 header is the example of RFC 1071's readers, known to sum up to 0xb861.
 static void known_checksums_are_good(void **state)
 {
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 
 	(void)state;
 	read_hex("020000000001 020000000002 0800"
@@ -61,7 +61,7 @@ static void known_checksums_are_good(void **state)
 
 static void fields_of_a_tagged_tcp_frame(void **state)
 {
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 	struct ref_layout layout;
 	struct key key;
 	static const uint8_t destination[] = { 2, 0, 0, 0, 0, 1 };
@@ -107,7 +107,7 @@ static void fields_of_a_neighbour_solicitation(void **state)
 				    "ff0200000000000000000001ff000001"
 				    "8700 0000 00000000 fe800000000000000000000000000009"
 				    "0101 020000000002";
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 	struct ref_layout layout;
 	struct key key = { .words = { 0 } };
 
@@ -159,7 +159,7 @@ static void generated_packets_are_sound_and_varied(void **state)
 	struct random random = { random_seed() };
 	unsigned int n = random_iterations(100000);
 	struct census census = { 0 };
-	struct ref_packet packet;
+	struct ref_packet packet = { .size = 0 };
 
 	(void)state;
 	for (unsigned int i = 0; i < n; i++) {

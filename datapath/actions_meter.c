@@ -37,8 +37,7 @@ static void remark(struct forward *forward, const struct meter_band *band, uint6
 		const rte_be16_t type = vector->layout[i].type;
 		uint8_t tos;
 
-		if (!vector->layout[i].l3 ||
-		    (type != RTE_BE16(0x0800) && type != RTE_BE16(0x86dd)))
+		if (!vector->layout[i].l3 || (type != RTE_BE16(0x0800) && type != RTE_BE16(0x86dd)))
 			continue;
 		tos = meter_remark(core->ip_tos, band->prec_level);
 		if (tos == core->ip_tos)

@@ -30,8 +30,7 @@ int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct 
 			 struct program *program);
 
 // Tell the observer.
-void flow_mod_tell_added(struct bridge *bridge, struct flow *flow,
-			 const struct flow *replaced);
+void flow_mod_tell_added(struct bridge *bridge, struct flow *flow, const struct flow *replaced);
 void flow_mod_tell_modified(struct bridge *bridge, struct flow *flow);
 void flow_mod_tell_removed(struct bridge *bridge, const struct flow *flow,
 			   enum flow_removed_reason reason);

@@ -27,7 +27,7 @@ check "packets end there" at_least "$(drops_for no-conntrack)" 2
 check "packets are conserved" within 5 is_conserved
 
 leads_to() { # FLOW: the ports that a traced packet leaves by
-	vsctl --json trace "$bridge" "in_port=$pa,$1" | jq -r '[.outcome[].port] | join(" ")'
+	vsctl --json trace "$bridge" "in_port=$pa,$1" | jq -r '[.outputs[].port] | join(" ")'
 }
 vsctl del-flows "$bridge"
 cat >"$dir/flows" <<-END

@@ -252,7 +252,7 @@ static void format_field(struct match *left, const struct match *match, const st
 }
 
 // Where a bridge maps tunnel options, any of them may be in any word.
-static void add_options(const struct match *match, uint64_t asked[FIELD_SET_WORDS])
+static bool add_options(const struct match *match, uint64_t asked[FIELD_SET_WORDS])
 {
 	bool any = match->mask.tunnel.tun_present;
 
@@ -260,6 +260,7 @@ static void add_options(const struct match *match, uint64_t asked[FIELD_SET_WORD
 		any |= match->mask.words[w] != 0;
 	for (unsigned int id = FIELD_TUN_METADATA0; any && id <= FIELD_TUN_METADATA63; id++)
 		asked[id / 64] |= UINT64_C(1) << id % 64;
+	return any;
 }
 
 // A tunnel option: that it is there, and what is in it.
@@ -293,7 +294,8 @@ static void format_fields(const struct match *match, const struct port_names *po
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		for (unsigned int i = 0; match->mask.words[w] && i < FIELD_SET_WORDS; i++)
 			asked[i] |= fields_of_word[w][i];
-	add_options(match, asked);
+	if (add_options(match, asked))
+		plan.valid = false; // another bridge maps them otherwise
 	for (unsigned int i = 0; i < FIELD_SET_WORDS; i++)
 		for (; asked[i]; asked[i] &= asked[i] - 1) {
 			unsigned int id = i * 64 + (unsigned int)__builtin_ctzll(asked[i]);
@@ -309,12 +311,10 @@ static void format_fields(const struct match *match, const struct port_names *po
 							 text->length - before);
 				keyword_done = true;
 			}
-			if (field_is_tun_metadata(&fields[id])) {
+			if (field_is_tun_metadata(&fields[id]))
 				format_option(&left, &fields[id], ports, text);
-				plan.valid = false; // another bridge maps them otherwise
-			} else {
+			else
 				format_field(&left, match, &fields[id], ports, text);
-			}
 		}
 }
 

@@ -44,20 +44,26 @@ static bool is_multicast(const uint8_t mac[6])
 	return mac[0] & 1;
 }
 
-static void learn(struct forward *forward, const struct forwarding_port *port,
-		  const struct key_core *core, uint16_t vlan)
+// One packet on its way through the learning switch.
+struct passage {
+	const struct forwarding_port *in_port;
+	uint16_t vlan;
+	struct mac_query source, destination;
+};
+
+static void learn(struct forward *forward, const struct key_core *core,
+		  const struct passage *passage, struct mac_table *table)
 {
-	struct mac_table *table = rcu_read(&forward->forwarding->mac_table);
 	struct worker *worker = forward->worker;
 	struct worker_event event = {
 		.forwarding = forward->forwarding->index,
-		.vlan = vlan,
-		.ofport = port->ofport,
+		.vlan = passage->vlan,
+		.ofport = passage->in_port->ofport,
 	};
 
 	if (is_multicast(core->eth_src) || forward->trace)
 		return;
-	if (likely(mac_table_refresh(table, vlan, core->eth_src, port->ofport)))
+	if (likely(mac_table_answer_refresh(table, &passage->source, event.ofport)))
 		return;
 	memcpy(event.mac, core->eth_src, sizeof(event.mac));
 	if (rte_ring_sp_enqueue_elem(worker->events, &event, sizeof(event)) != 0)
@@ -151,43 +157,59 @@ static const struct forwarding_port no_port = {
 
 static const struct forwarding_port *port_from(const struct forward *forward, uint32_t number)
 {
-	const struct forwarding_port *port = forwarding_port(forward->forwarding, number);
+	const struct forwarding_port *port;
 
+	if (likely(number == forward->in_port->ofport && !forward->worker->packet_out))
+		return forward->in_port;
+	port = forwarding_port(forward->forwarding, number);
 	if (likely(port) || !forward->worker->packet_out)
 		return port;
 	return number == OFPP_CONTROLLER || number == OFPP_ANY ? &no_port : NULL;
 }
 
-static void forward_one(struct forward *forward, unsigned int packet)
+// May the packet pass at all? Then ask for its addresses.
+static bool admit(struct forward *forward, unsigned int packet, const struct mac_table *table,
+		  struct passage *passage)
 {
 	const struct key_core *core = vector_core(forward->vector, packet);
-	const struct forwarding_port *in_port = port_from(forward, rte_be_to_cpu_32(core->in_port));
+	enum drop_reason reason;
+
+	passage->in_port = port_from(forward, rte_be_to_cpu_32(core->in_port));
+	if (unlikely(forward->vector->bare >> packet & 1))
+		reason = DROP_PACKET_TYPE;
+	else if (unlikely(!passage->in_port)) // a resubmit named one that does not exist
+		reason = DROP_NO_PORT;
+	else if (unlikely(!packet_vlan(passage->in_port, core, &passage->vlan)))
+		reason = DROP_NORMAL_VLAN;
+	else if (unlikely(is_reserved_address(core->eth_dst)))
+		reason = DROP_NORMAL_RESERVED;
+	else {
+		mac_table_ask(table, passage->vlan, core->eth_src, &passage->source);
+		mac_table_ask(table, passage->vlan, core->eth_dst, &passage->destination);
+		return true;
+	}
+	output_drop(forward, packet, reason);
+	return false;
+}
+
+static void pass(struct forward *forward, unsigned int packet, struct mac_table *table,
+		 const struct passage *passage)
+{
+	const struct key_core *core = vector_core(forward->vector, packet);
+	const struct forwarding_port *in_port = passage->in_port;
+	const uint16_t vlan = passage->vlan;
 	struct forwarding_port *port;
 	uint32_t ofport;
-	uint16_t vlan;
 
-	// A resubmit may have given it a port that does not exist.
-	if (unlikely(!in_port)) {
-		output_drop(forward, packet, DROP_NO_PORT);
-		return;
-	}
-	if (unlikely(!packet_vlan(in_port, core, &vlan))) {
-		output_drop(forward, packet, DROP_NORMAL_VLAN);
-		return;
-	}
-	if (unlikely(is_reserved_address(core->eth_dst))) {
-		output_drop(forward, packet, DROP_NORMAL_RESERVED);
-		return;
-	}
 	if (likely(in_port != &no_port))
-		learn(forward, in_port, core, vlan);
+		learn(forward, core, passage, table);
 	if (is_multicast(core->eth_dst)) {
 		if (unlikely(forward->trace))
 			tell(forward, core, vlan, NULL, MAC_TABLE_NONE);
 		flood(forward, packet, in_port, vlan);
 		return;
 	}
-	ofport = mac_table_lookup(rcu_read(&forward->forwarding->mac_table), vlan, core->eth_dst);
+	ofport = mac_table_answer(table, &passage->destination);
 	port = ofport == MAC_TABLE_NONE ? NULL : forwarding_port(forward->forwarding, ofport);
 	if (unlikely(forward->trace))
 		tell(forward, core, vlan, port, ofport);
@@ -201,11 +223,12 @@ static void forward_one(struct forward *forward, unsigned int packet)
 
 void normal_run(struct forward *forward, uint64_t packets)
 {
-	for_each_packet(i, packets)
-	{
-		if (unlikely(forward->vector->bare >> i & 1))
-			output_drop(forward, (unsigned int)i, DROP_PACKET_TYPE);
-		else
-			forward_one(forward, (unsigned int)i);
-	}
+	struct mac_table *table = rcu_read(&forward->forwarding->mac_table);
+	struct passage passages[VECTOR_SIZE];
+	uint64_t passing = 0;
+
+	for_each_packet(i,
+			packets) if (likely(admit(forward, (unsigned int)i, table, &passages[i])))
+		passing |= 1ULL << i;
+	for_each_packet(i, passing) pass(forward, (unsigned int)i, table, &passages[i]);
 }

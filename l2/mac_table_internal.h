@@ -61,22 +61,28 @@ static inline void mac_key_buckets(const struct mac_table *table, uint64_t key, 
 	index[1] = (index[0] + (step ? step : 1)) & table->bucket_mask;
 }
 
-// The slot of a key (bucket * MAC_BUCKET_SLOTS + place), or MAC_SLOT_NONE. `word` gets the key
-// word as it was there.
+// The slot of a key in one of its buckets (bucket * MAC_BUCKET_SLOTS + place), or MAC_SLOT_NONE.
+// `word` gets the key word as it was there.
+static inline uint32_t mac_bucket_find(const struct mac_table *table, uint32_t bucket, uint64_t key,
+				       uint64_t *word)
+{
+	const uint64_t *keys = table->buckets[bucket].keys;
+
+	for (unsigned int i = 0; i < MAC_BUCKET_SLOTS; i++) {
+		*word = __atomic_load_n(&keys[i], __ATOMIC_ACQUIRE);
+		if ((*word & ~(uint64_t)MAC_KEY_GENERATION) == key)
+			return bucket * MAC_BUCKET_SLOTS + i;
+	}
+	return MAC_SLOT_NONE;
+}
+
 static inline uint32_t mac_table_find(const struct mac_table *table, uint64_t key, uint64_t *word)
 {
-	uint32_t index[2];
+	uint32_t index[2], slot;
 
 	mac_key_buckets(table, key, index);
-	__builtin_prefetch(&table->buckets[index[1]]);
-	for (unsigned int b = 0; b < 2; b++)
-		for (unsigned int i = 0; i < MAC_BUCKET_SLOTS; i++) {
-			*word = __atomic_load_n(&table->buckets[index[b]].keys[i],
-						__ATOMIC_ACQUIRE);
-			if ((*word & ~(uint64_t)MAC_KEY_GENERATION) == key)
-				return index[b] * MAC_BUCKET_SLOTS + i;
-		}
-	return MAC_SLOT_NONE;
+	slot = mac_bucket_find(table, index[0], key, word);
+	return slot != MAC_SLOT_NONE ? slot : mac_bucket_find(table, index[1], key, word);
 }
 
 static inline uint64_t *mac_slot_key(const struct mac_table *table, uint32_t slot)

@@ -369,32 +369,34 @@ void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, ui
 	}
 }
 
-// A packet that comes from where it would go to, that has an output waiting, or changes to write, or
-// that this port cannot send, goes the long way.
-static inline bool is_simple(const struct vector *vector, unsigned int packet, rte_be32_t ofport,
-			     uint32_t longest)
+// A packet that comes from where it would go to, that has an output waiting, or that this port cannot
+// send, goes the long way.
+static inline bool output_simply(struct forward *forward, unsigned int packet,
+				 struct forwarding_port *port)
 {
-	const struct key_core *core = (const struct key_core *)vector->lines[KEY_LINE_CORE][packet];
+	struct vector *vector = forward->vector;
 
-	return !vector->pending[packet] && !vector->dirty[packet] && core->in_port != ofport &&
-	       rte_pktmbuf_pkt_len(vector->packets[packet]) <= longest;
+	if (unlikely(vector->pending[packet] ||
+		     vector_core(vector, packet)->in_port == rte_cpu_to_be_32(port->ofport)))
+		return false;
+	if (vector->dirty[packet] && !output_commit(forward, packet))
+		return true;
+	if (unlikely(rte_pktmbuf_pkt_len(vector->packets[packet]) > output_longest(port)))
+		return false;
+	vector->pending[packet] = port;
+	return true;
 }
 
 void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, uint32_t max_len)
 {
-	struct vector *vector = forward->vector;
 	struct forwarding_port *port =
 		ofport < OFPP_MAX ? forwarding_port(forward->forwarding, ofport) : NULL;
-	const rte_be32_t number = rte_cpu_to_be_32(ofport);
 	const bool usual = !forward->trace && port && port->admin_up && !port->no_forward &&
 			   max_len == MAX_LEN_ALL;
 
 	for_each_packet(i, packets)
 	{
-		if (likely(usual &&
-			   is_simple(vector, (unsigned int)i, number, output_longest(port))))
-			vector->pending[i] = port;
-		else
+		if (unlikely(!usual || !output_simply(forward, (unsigned int)i, port)))
 			output_to(forward, (unsigned int)i, ofport, max_len);
 	}
 }

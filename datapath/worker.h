@@ -14,7 +14,7 @@
 #include <rte_ring.h>
 
 #define WORKERS_MAX 32
-#define BURST_SIZE 32
+#define BURST_SIZE 64
 #define RESUBMIT_MAX_DEPTH 64
 #define LOOKUP_BUDGET 4096 // table lookups for one packet
 #define PATCH_MAX_HOPS 32

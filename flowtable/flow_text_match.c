@@ -3,6 +3,7 @@
 #include "flowtable/parser.h"
 #include "flowtable/tun_map.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -172,6 +173,9 @@ static bool plan_suits(const struct match *match)
 	for (unsigned int i = 0; i < N_DECIDING_FIELDS; i++) {
 		const struct field *field = &fields[deciding_fields[i]];
 
+		// Its place is that of a port in TCP and the like.
+		if (field->id == FIELD_ICMPV6_TYPE && match->value.core.ip_proto != IPPROTO_ICMPV6)
+			continue;
 		if (memcmp(match->value.bytes + field->offset,
 			   plan.match.value.bytes + field->offset, field->size) != 0)
 			return false;

@@ -20,9 +20,9 @@ int client_request(int fd, const json_t *request, const struct text *attached,
 // A whole file ("-": standard input) as a heap string.
 int client_read_file(const char *name, char **text, struct error *error);
 
-// The packet or the capture that a trace command names: read and attached. *file is its name, or
-// left alone. Returns 0 or -errno.
-int client_attach_packet(json_t *request, struct text *attached, const char **file,
+// The packet or the capture that a trace command names: read and attached. The name of a file with
+// digits goes into `files`. Returns 0 or -errno.
+int client_attach_packet(json_t *request, struct text *attached, json_t *files,
 			 struct error *error);
 
 // The bytes of a file of at most `max`, which may be binary.

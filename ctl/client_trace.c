@@ -52,7 +52,7 @@ static bool is_hex(const char *word)
 	return !word[strspn(word, "0123456789abcdefABCDEFxX: \t\r\n")];
 }
 
-int client_attach_packet(json_t *request, struct text *attached, const char **file,
+int client_attach_packet(json_t *request, struct text *attached, json_t *files,
 			 struct error *error)
 {
 	json_t *args = json_object_get(request, "args");
@@ -83,7 +83,7 @@ int client_attach_packet(json_t *request, struct text *attached, const char **fi
 				 packet);
 	if (result)
 		return result;
-	*file = strcmp(packet, "-") ? packet : "<stdin>";
+	json_array_append_new(files, json_string(strcmp(packet, "-") ? packet : "<stdin>"));
 	attach(args, 2, attached, text, strlen(text));
 	free(text);
 	return 0;

@@ -162,15 +162,10 @@ static int read_flow_files(struct invocation *invocation, json_t *request, json_
 {
 	const char *name = json_string_value(json_object_get(request, "name"));
 	json_t *args = json_object_get(request, "args");
-	const char *packet_file = NULL;
 	int result = 0;
 
-	if (!strcmp(name, "trace")) {
-		result = client_attach_packet(request, &invocation->attached, &packet_file, error);
-		if (packet_file)
-			json_array_append_new(file, json_string(packet_file));
-		return result;
-	}
+	if (!strcmp(name, "trace"))
+		return client_attach_packet(request, &invocation->attached, file, error);
 	for (size_t i = file_argument(name, args); !result && i < json_array_size(args); i++) {
 		const char *word = json_string_value(json_array_get(args, i));
 

@@ -25,7 +25,7 @@
 #define HOT_SELECT(level) hot_select(level, NULL)
 #endif
 
-#define MAX_FLOWS 400
+#define MAX_FLOWS 1400
 
 struct entry {
 	struct match match;
@@ -198,7 +198,17 @@ static void test_hash(void **state)
 {
 	(void)state;
 	for (unsigned int i = 0; i < 120; i++)
-		run_template(&classifier_hash, 1, 1 + helper_below(MAX_FLOWS), 60);
+		run_template(&classifier_hash, 1, 1 + helper_below(400), 60);
+}
+
+static void test_bitvector(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 60; i++)
+		run_template(&classifier_bitvector, 1 + helper_below(8),
+			     1 + helper_below(MAX_FLOWS), 60);
+	for (unsigned int i = 0; i < 4; i++)
+		run_template(&classifier_bitvector, 8, MAX_FLOWS, 900);
 }
 
 static void test_reference(void **state)
@@ -332,7 +342,7 @@ int main(void)
 		cmocka_unit_test(test_suits),           cmocka_unit_test(test_const),
 		cmocka_unit_test(test_linear),          cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_reference),       cmocka_unit_test(test_hash_grows),
-		cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_hash_collisions), cmocka_unit_test(test_bitvector),
 	};
 	int n_failed = 0;
 

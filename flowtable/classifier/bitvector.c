@@ -233,6 +233,23 @@ static int block_extend(struct classifier_bitvector *bitvector, struct bitvector
 	return extended ? publish(bitvector, extended, block) : -ENOMEM;
 }
 
+// The flow fits but for a place: others make room in a copy. Where flows come in the order of
+// their ranks a new block is better, as it has room for many.
+static int block_make_room(struct classifier_bitvector *bitvector, struct bitvector_block *block,
+			   struct flow *flow)
+{
+	const uint32_t order = block_order(block, flow->rank);
+	struct bitvector_block *copy;
+
+	if (order == 0 || order == block->n_flows)
+		return block_extend(bitvector, block, flow);
+	copy = block_copy_with_room(block, order);
+	if (!copy)
+		return -ENOMEM;
+	block_insert(copy, flow, order);
+	return publish(bitvector, copy, block);
+}
+
 static int block_start(struct classifier_bitvector *bitvector, struct flow *flow)
 {
 	struct bitvector_block *block = block_create(&flow, 1, BLOCK_ROOM_BETWEEN);
@@ -265,7 +282,7 @@ static int insert_somewhere(struct classifier_bitvector *bitvector, struct flow 
 	if (best && block_insert(best, flow, block_order(best, flow->rank)))
 		return 0;
 	if (best)
-		return block_extend(bitvector, best, flow);
+		return block_make_room(bitvector, best, flow);
 	return general ? block_extend(bitvector, general, flow) : block_start(bitvector, flow);
 }
 

@@ -290,6 +290,94 @@ bool block_insert(struct bitvector_block *block, struct flow *flow, uint32_t ord
 	return true;
 }
 
+// A run of places that moves by one: from `first` to `last`, into a free place next to it.
+struct shift {
+	bool up;
+	uint64_t from[BITVECTOR_BLOCK_WORDS]; // where bits are, and the free place
+	uint64_t to[BITVECTOR_BLOCK_WORDS]; // where they go
+};
+
+static void range_set(uint64_t bits[BITVECTOR_BLOCK_WORDS], int first, int last)
+{
+	for (int i = first; i <= last; i++)
+		bits[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+static void bits_shift(uint64_t bits[BITVECTOR_BLOCK_WORDS], const struct shift *shift)
+{
+	uint64_t moved[BITVECTOR_BLOCK_WORDS];
+
+	for (unsigned int w = 0; w < BITVECTOR_BLOCK_WORDS; w++)
+		if (shift->up)
+			moved[w] = bits[w] << 1 | (w > 0 ? bits[w - 1] >> 63 : 0);
+		else
+			moved[w] = bits[w] >> 1 |
+				   (w + 1 < BITVECTOR_BLOCK_WORDS ? bits[w + 1] << 63 : 0);
+	for (unsigned int w = 0; w < BITVECTOR_BLOCK_WORDS; w++)
+		bits[w] = (bits[w] & ~shift->from[w]) | (moved[w] & shift->to[w]);
+}
+
+// The first or last flow of the row of neighbours that begins at `order`.
+static uint32_t row_end(const struct bitvector_block *block, uint32_t order, int step)
+{
+	while ((step < 0 ? order > 0 : order + 1 < block->n_flows) &&
+	       block->places[order + (uint32_t)step] == block->places[order] + step)
+		order += (uint32_t)step;
+	return order;
+}
+
+static void block_shift(struct bitvector_block *block, uint32_t first, uint32_t last, bool up)
+{
+	const int a = block->places[first], b = block->places[last], step = up ? 1 : -1;
+	const size_t n = (size_t)(b - a) + 1;
+	struct shift shift = { .up = up };
+
+	range_set(shift.from, up ? a : a - 1, up ? b + 1 : b);
+	range_set(shift.to, a + step, b + step);
+	bits_shift(block->active, &shift);
+	for (uint32_t s = 0; s < block->n_strides; s++)
+		for (unsigned int x = 0; x < BITVECTOR_STRIDE_VALUES; x++)
+			bits_shift(block->sets[s].bits[x], &shift);
+	memmove(&block->flows[a + step], &block->flows[a], n * sizeof(block->flows[0]));
+	memmove(&block->ranks[a + step], &block->ranks[a], n * sizeof(block->ranks[0]));
+	for (uint32_t i = first; i <= last; i++)
+		block->places[i] = (uint16_t)(block->places[i] + step);
+}
+
+static struct bitvector_block *block_copy(const struct bitvector_block *block)
+{
+	struct bitvector_block *copy = aligned_alloc(64, block->size);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, block, block->size);
+	copy->sets = (struct bitvector_sets *)(copy + 1);
+	copy->filters = (struct bitvector_filter *)((char *)copy +
+						    ((char *)block->filters - (char *)block));
+	copy->strides = (struct bitvector_stride *)((char *)copy +
+						    ((char *)block->strides - (char *)block));
+	return copy;
+}
+
+struct bitvector_block *block_copy_with_room(const struct bitvector_block *block, uint32_t order)
+{
+	struct bitvector_block *copy = block_copy(block);
+	uint32_t end;
+
+	if (!copy)
+		return NULL;
+	if (order < copy->n_flows) {
+		end = row_end(copy, order, 1);
+		if (copy->places[end] + 1 < BITVECTOR_BLOCK_FLOWS) {
+			block_shift(copy, order, end, true);
+			return copy;
+		}
+	}
+	end = row_end(copy, order - 1, -1);
+	block_shift(copy, end, order - 1, false);
+	return copy;
+}
+
 uint32_t block_find(const struct bitvector_block *block, const struct flow *flow)
 {
 	uint32_t order = block_order(block, flow->rank);

@@ -24,6 +24,9 @@ uint32_t block_order(const struct bitvector_block *block, uint64_t rank);
 // Add a flow that the block accepts, where block_order() says. False without a place there.
 bool block_insert(struct bitvector_block *block, struct flow *flow, uint32_t order);
 
+// A copy of a block that has a place free at `order`; for a block that has one, but elsewhere.
+struct bitvector_block *block_copy_with_room(const struct bitvector_block *block, uint32_t order);
+
 // The order of a flow, or block->n_flows if it is not here.
 uint32_t block_find(const struct bitvector_block *block, const struct flow *flow);
 void block_remove(struct bitvector_block *block, uint32_t order);

@@ -102,7 +102,10 @@ static inline __attribute__((always_inline)) void intersect(
 	bool all_rows, uint64_t matches[GROUP][BITVECTOR_BLOCK_WORDS])
 {
 	lanes bits[GROUP][BLOCK_LANES];
+	size_t places[GROUP];
 
+	for (unsigned int k = 0; k < GROUP; k++)
+		places[k] = at[k];
 	for (unsigned int w = 0; w < BLOCK_LANES; w++)
 		for (unsigned int k = 0; k < GROUP; k++)
 			bits[k][w] = load(&block->active[w * LANES]);
@@ -110,13 +113,16 @@ static inline __attribute__((always_inline)) void intersect(
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	for (uint32_t s = 0; s < block->n_strides; s++) {
 		const struct bitvector_stride *stride = &block->strides[s];
+		const bool has_row = all_rows || stride->row < BITVECTOR_MAX_ROWS;
+		const uint16_t *row = job->rows[has_row ? stride->row : 0];
 		const char *sets = (const char *)&block->sets[s];
 
+		// Kept in a register, or each packet would have it computed again.
+		__asm__("" : "+r"(row));
 		for (unsigned int k = 0; k < GROUP; k++) {
-			const unsigned int offset =
-				all_rows || stride->row < BITVECTOR_MAX_ROWS
-					? job->rows[stride->row][at[k]]
-					: sets_offset(job->columns[stride->column][at[k]],
+			const size_t offset =
+				has_row ? row[places[k]]
+					: sets_offset(job->columns[stride->column][places[k]],
 						      stride->shift);
 
 			for (unsigned int w = 0; w < BLOCK_LANES; w++)

@@ -109,6 +109,23 @@ static void divide(struct flow **flows, uint32_t n, struct flow **sorted, unsign
 	memcpy(flows, sorted, n * sizeof(*flows));
 }
 
+static uint32_t blocks_for(uint32_t n_flows)
+{
+	return (n_flows + BITVECTOR_BLOCK_FLOWS - 1) / BITVECTOR_BLOCK_FLOWS;
+}
+
+// Would packets go through fewer blocks?
+static bool is_worth_it(const struct clustering *clustering, const uint32_t n_wish[3])
+{
+	const uint32_t most = n_wish[0] > n_wish[1] ? n_wish[0] : n_wish[1];
+	const bool is_put_aside = n_wish[2] < MIN_GROUP;
+	// The first to be put aside begin a block.
+	const uint32_t n_more =
+		is_put_aside ? n_wish[2] && !clustering->n_rest : blocks_for(n_wish[2]);
+
+	return blocks_for(n_wish[0] + n_wish[1] + n_wish[2]) > blocks_for(most) + n_more;
+}
+
 // `scratch` has room for n flows, which is all that the levels below need.
 static int cluster(struct clustering *clustering, struct flow **flows, uint32_t n,
 		   struct flow **scratch, struct bit_counts *counts, unsigned int depth)
@@ -123,6 +140,8 @@ static int cluster(struct clustering *clustering, struct flow **flows, uint32_t 
 	if (best_bit(counts, &word, &bit) < MIN_SPARED)
 		return add_by_rank(clustering, flows, n);
 	divide(flows, n, scratch, word, bit, n_wish);
+	if (!is_worth_it(clustering, n_wish))
+		return add_by_rank(clustering, flows, n);
 	for (unsigned int g = 0; rc == 0 && g < 3; flows += n_wish[g++]) {
 		if (g == 2 && n_wish[g] < MIN_GROUP) {
 			memcpy(clustering->rest + clustering->n_rest, flows,

@@ -32,6 +32,7 @@ struct hot {
 
 	// One sub-classifier alone: for tests.
 	classifier_lookup_function *classifier_lookup;
+	classifier_view_function *classifier_lookup_view;
 };
 
 // The chosen build; hot_select() must have been called.

@@ -2,7 +2,8 @@
 //
 // Workers see the view: an immutable array of sub-classifiers by falling rank. The control thread
 // keeps shapes (the flows of one mask) and parts (the flows of one sub-classifier): a shape with
-// many flows has a hash part of its own, the flows of small shapes share linear parts ("bins").
+// many flows has a hash part of its own, the flows of small shapes share linear parts ("bins"), or
+// one bit-vector part ("the mix") once they are too many for bins.
 #ifndef FLOWTABLE_TABLE_INTERNAL_H
 #define FLOWTABLE_TABLE_INTERNAL_H
 
@@ -15,6 +16,19 @@
 // that: in between it stays where it is.
 #define SHAPE_BIN_MAX_FLOWS 16
 #define SHAPE_HASH_MIN_FLOWS 8
+
+// The flows of small shapes move from the bins to the mix when there are more of them than this,
+// and back when there are fewer than that.
+#define BINS_MAX_FLOWS 32
+#define MIX_MIN_FLOWS 16
+// Beside a mix a shape needs more flows for a part of its own: a look into a hash costs every
+// packet about as much as this many flows do in the mix. Those with fewer than the second number
+// join a mix that begins.
+#define SHAPE_MIX_MAX_FLOWS 256
+#define MIX_JOIN_MAX_FLOWS 128
+// With so many hash parts a shape needs many more flows for another one.
+#define HASH_MAX_PARTS 6
+#define SHAPE_CROWDED_MAX_FLOWS 2048
 
 struct table_entry {
 	uint64_t max_rank; // no flow inside has a higher one
@@ -55,6 +69,9 @@ struct table {
 	uint32_t n_parts;
 	uint32_t parts_size;
 	uint32_t n_published; // views so far
+	uint32_t n_binned; // flows in bins
+	uint32_t n_hashes; // shapes with a hash part of their own
+	struct table_holder *mix; // one of `parts`, or NULL
 	const struct table_holder *changing; // the hash part of the last change, or NULL
 };
 
@@ -65,12 +82,12 @@ struct table_shape {
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
 	uint32_t n_expected; // how many are about to be inserted
-	struct table_holder *part; // its own, or NULL while its flows are in bins
+	struct table_holder *part; // its own, or NULL while its flows are in bins or in the mix
 };
 
 struct table_holder {
 	struct classifier *classifier;
-	struct table_shape *shape; // NULL: a bin
+	struct table_shape *shape; // NULL: a bin or the mix
 	uint64_t max_rank;
 	uint32_t n_removed; // since max_rank was exact
 	bool is_stale; // the flow that had max_rank is gone

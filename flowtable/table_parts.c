@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/rcu.h"
+#include "flowtable/classifier/bitvector.h"
 
 #define BIN_MERGE_MAX_FLOWS 8
 // With up to so many flows the bound is made exact at once.
@@ -18,7 +19,7 @@
 #define RECLAIM_INTERVAL 256
 
 // Parts to take out of the view and parts to put in, in one step.
-#define CHANGE_MAX_PARTS (SHAPE_BIN_MAX_FLOWS + 4)
+#define CHANGE_MAX_PARTS (BINS_MAX_FLOWS + HASH_MAX_PARTS + 4)
 struct change {
 	unsigned int n_drop;
 	unsigned int n_add;
@@ -72,6 +73,8 @@ static struct table_holder *bin_create(struct flow **flows, uint32_t n_flows)
 
 static void change_cancel(struct change *change)
 {
+	for (unsigned int i = 0; i < change->n_drop; i++)
+		change->drop[i]->dropped = false;
 	for (unsigned int i = 0; i < change->n_add; i++)
 		part_free(change->add[i]);
 }
@@ -156,6 +159,24 @@ static struct table_view *view_alloc(uint32_t n)
 	return malloc(sizeof(struct table_view) + n * sizeof(struct table_entry));
 }
 
+static void part_leave(struct table *table, const struct table_holder *part)
+{
+	table->n_binned -= part->n_flows;
+	if (part == table->mix)
+		table->mix = NULL;
+}
+
+static void part_enter(struct table *table, struct table_holder *part)
+{
+	table->n_binned += part->n_flows;
+	for (uint32_t f = 0; f < part->n_flows; f++)
+		part->flows[f]->owner = part;
+	if (part->classifier->id == CLASSIFIER_BITVECTOR) {
+		table->mix = part;
+		bitvector_set_owner(part->classifier, part);
+	}
+}
+
 static void parts_apply(struct table *table, const struct change *change)
 {
 	uint32_t n = 0;
@@ -163,12 +184,11 @@ static void parts_apply(struct table *table, const struct change *change)
 	for (uint32_t i = 0; i < table->n_parts; i++)
 		if (!table->parts[i]->dropped)
 			table->parts[n++] = table->parts[i];
+	for (unsigned int i = 0; i < change->n_drop; i++)
+		part_leave(table, change->drop[i]);
 	for (unsigned int i = 0; i < change->n_add; i++) {
-		struct table_holder *part = change->add[i];
-
-		table->parts[n++] = part;
-		for (uint32_t f = 0; f < part->n_flows; f++)
-			part->flows[f]->owner = part;
+		table->parts[n++] = change->add[i];
+		part_enter(table, change->add[i]);
 	}
 	table->n_parts = n;
 }
@@ -181,8 +201,6 @@ static int change_commit(struct table *table, struct change *change)
 
 	if (!view || parts_reserve(table, n_parts) < 0) {
 		free(view);
-		for (unsigned int i = 0; i < change->n_drop; i++)
-			change->drop[i]->dropped = false;
 		change_cancel(change);
 		return -ENOMEM;
 	}
@@ -205,10 +223,22 @@ static int view_refresh(struct table *table)
 	return change_commit(table, &nothing);
 }
 
-// The cheapest template that suits a shape of its own; bins are linear.
-static enum classifier_template_id choose_template(const struct table_shape *shape)
+// How many flows a shape may have without a hash part of its own.
+static uint32_t shape_max_flows(const struct table *table)
 {
-	if (shape->mask->n_words > 0 && shape->n_flows <= SHAPE_BIN_MAX_FLOWS)
+	if (table->n_hashes >= HASH_MAX_PARTS)
+		return SHAPE_CROWDED_MAX_FLOWS;
+	return table->mix ? SHAPE_MIX_MAX_FLOWS : SHAPE_BIN_MAX_FLOWS;
+}
+
+// The cheapest template that suits a shape of its own; bins, which linear stands for, or the mix
+// take small ones. A shape that is known to become big need not be small first.
+static enum classifier_template_id choose_template(const struct table *table,
+						   const struct table_shape *shape)
+{
+	if (shape->mask->n_words > 0 &&
+	    (shape->n_flows <= SHAPE_BIN_MAX_FLOWS ||
+	     (uint64_t)shape->n_flows + shape->n_expected <= shape_max_flows(table)))
 		return CLASSIFIER_LINEAR;
 	for (unsigned int i = 0; i < N_CLASSIFIERS; i++)
 		if (i != CLASSIFIER_LINEAR &&
@@ -217,21 +247,118 @@ static enum classifier_template_id choose_template(const struct table_shape *sha
 	return CLASSIFIER_REFERENCE;
 }
 
+// Small shapes' flows that are without a part: a mix of many, bins of few.
+static int change_add_small(struct change *change, struct flow **flows, uint32_t n_flows)
+{
+	if (n_flows < MIX_MIN_FLOWS)
+		return change_add_bins(change, flows, n_flows);
+	return change_add(change, part_create(CLASSIFIER_BITVECTOR, flows, n_flows));
+}
+
+// The mix goes, another one or bins come, with the flows that are not of the shape.
+static int change_mix_without(struct table *table, struct change *change,
+			      const struct table_shape *shape)
+{
+	const struct classifier *classifier = table->mix->classifier;
+	struct flow **flows = malloc((classifier->n_flows + 1) * sizeof(*flows));
+	uint32_t n = 0;
+	int rc;
+
+	if (!flows)
+		return -ENOMEM;
+	bitvector_flows(classifier, flows);
+	for (uint32_t i = 0; i < classifier->n_flows; i++)
+		if (flows[i]->shape != shape)
+			flows[n++] = flows[i];
+	change_drop(change, table->mix);
+	rc = change_add_small(change, flows, n);
+	free(flows);
+	return rc;
+}
+
+// Shapes with parts that are better off in a mix, which go with a change. Returns their flows.
+static uint32_t change_join(struct table *table, struct change *change)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < table->n_parts && change->n_drop < CHANGE_MAX_PARTS; i++) {
+		struct table_holder *part = table->parts[i];
+
+		if (!part->shape) {
+			change_drop(change, part);
+			n += part->n_flows;
+		} else if (part->classifier->id == CLASSIFIER_HASH &&
+			   part->shape->n_flows < MIX_JOIN_MAX_FLOWS) {
+			change_drop(change, part);
+			n += part->shape->n_flows;
+		}
+	}
+	return n;
+}
+
+static uint32_t part_flows(const struct table_holder *part, struct flow **flows)
+{
+	struct flow *flow = part->shape ? part->shape->first : NULL;
+
+	if (!part->shape) {
+		memcpy(flows, part->flows, part->n_flows * sizeof(*flows));
+		return part->n_flows;
+	}
+	for (uint32_t i = 0; i < part->shape->n_flows; i++, flow = flow->list_next)
+		flows[i] = flow;
+	return part->shape->n_flows;
+}
+
+// From bins, and small hash parts, to a mix; together with `flow` unless that is NULL.
+static int mix_begin(struct table *table, struct flow *flow)
+{
+	struct change change = { 0 };
+	struct table_shape *shapes[CHANGE_MAX_PARTS];
+	const uint32_t n_most = change_join(table, &change) + 1;
+	const unsigned int n_drop = change.n_drop;
+	struct flow **flows = malloc(n_most * sizeof(*flows));
+	uint32_t n = 0;
+	int rc = -ENOMEM;
+
+	for (unsigned int d = 0; d < n_drop && flows; d++) {
+		shapes[d] = change.drop[d]->shape;
+		n += part_flows(change.drop[d], flows + n);
+	}
+	if (flow && flows)
+		flows[n++] = flow;
+	if (flows)
+		rc = change_add_small(&change, flows, n);
+	free(flows);
+	if (rc < 0) {
+		change_cancel(&change);
+		return rc;
+	}
+	rc = change_commit(table, &change);
+	for (unsigned int d = 0; d < n_drop && rc == 0; d++)
+		if (shapes[d]) {
+			shapes[d]->part = NULL;
+			table->n_hashes--;
+		}
+	return rc;
+}
+
 // Give the shape a part of its own; its flows leave the bins, whose other flows move together.
 static int shape_promote(struct table *table, struct table_shape *shape,
 			 enum classifier_template_id id)
 {
 	struct change change = { 0 };
-	struct flow *own[SHAPE_BIN_MAX_FLOWS + 1];
-	struct flow *others[SHAPE_BIN_MAX_FLOWS * BIN_MAX_FLOWS];
+	struct flow **own = malloc(shape->n_flows * sizeof(*own));
+	struct flow *others[BINS_MAX_FLOWS];
 	struct table_holder *part;
 	struct flow *flow = shape->first;
 	uint32_t n_others = 0;
 	int rc;
 
+	if (!own)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < shape->n_flows; i++, flow = flow->list_next) {
 		own[i] = flow;
-		if (flow->owner)
+		if (flow->owner && flow->owner != table->mix)
 			change_drop(&change, flow->owner);
 	}
 	for (unsigned int d = 0; d < change.n_drop; d++)
@@ -242,20 +369,21 @@ static int shape_promote(struct table *table, struct table_shape *shape,
 	rc = change_add(&change, part);
 	if (rc == 0)
 		rc = change_add_bins(&change, others, n_others);
-	if (rc < 0) {
-		for (unsigned int d = 0; d < change.n_drop; d++)
-			change.drop[d]->dropped = false;
-		change_cancel(&change);
-		return rc;
-	}
-	rc = change_commit(table, &change);
+	if (rc == 0 && table->mix)
+		rc = change_mix_without(table, &change, shape);
 	if (rc < 0)
-		return rc;
-	part->shape = shape;
-	shape->part = part;
-	for (uint32_t i = 0; i < shape->n_flows; i++)
-		own[i]->owner = part;
-	return 0;
+		change_cancel(&change);
+	else
+		rc = change_commit(table, &change);
+	if (rc == 0) {
+		part->shape = shape;
+		shape->part = part;
+		table->n_hashes += id == CLASSIFIER_HASH;
+		for (uint32_t i = 0; i < shape->n_flows; i++)
+			own[i]->owner = part;
+	}
+	free(own);
+	return rc;
 }
 
 // A bin with room for n more flows that is not on its way out; NULL if there is none.
@@ -264,7 +392,8 @@ static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 	for (uint32_t i = 0; i < table->n_parts; i++) {
 		struct table_holder *bin = table->parts[i];
 
-		if (!bin->shape && !bin->dropped && bin->n_flows + n <= BIN_MAX_FLOWS)
+		if (!bin->shape && bin != table->mix && !bin->dropped &&
+		    bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
 	return NULL;
@@ -285,8 +414,7 @@ static int bin_add(struct table *table, struct change *change, struct table_hold
 	}
 	memcpy(all + n, flows, n_flows * sizeof(all[0]));
 	if (change_add(change, bin_create(all, n + n_flows)) < 0) {
-		for (unsigned int d = 0; d < change->n_drop; d++)
-			change->drop[d]->dropped = false;
+		change_cancel(change);
 		return -ENOMEM;
 	}
 	return change_commit(table, change);
@@ -311,6 +439,18 @@ static int part_insert(struct table *table, struct table_holder *part, struct fl
 	return part->classifier->template->insert(part->classifier, flow);
 }
 
+// Into the mix, which may publish views of its own.
+static int mix_insert(struct table *table, struct flow *flow)
+{
+	struct table_holder *owner = flow->owner;
+	int rc = part_insert(table, table->mix, flow);
+
+	table->n_published++;
+	if (rc < 0)
+		flow->owner = owner;
+	return rc;
+}
+
 int table_parts_insert(struct table *table, struct flow *flow)
 {
 	struct table_shape *shape = flow->shape;
@@ -324,9 +464,17 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	}
 	if (shape->part)
 		return part_insert(table, shape->part, flow);
-	id = choose_template(shape);
+	id = choose_template(table, shape);
 	if (id != CLASSIFIER_LINEAR)
 		return shape_promote(table, shape, id);
+	if (table->mix) {
+		int rc = mix_insert(table, flow);
+
+		table->mix->classifier->n_masks += rc == 0 && shape->n_flows == 1;
+		return rc;
+	}
+	if (table->n_binned >= BINS_MAX_FLOWS)
+		return mix_begin(table, flow);
 	return bin_add(table, &change, bin_with_room(table, 1), &flow, 1);
 }
 
@@ -338,7 +486,36 @@ static void part_drop(struct table *table, struct table_holder *part)
 	change_commit(table, &change);
 }
 
-// A shape that has become small goes back to the bins.
+// The shape's flows are in its own part and in the mix, until the first is gone: lookups find the
+// same flow whichever they ask.
+static void shape_demote_to_mix(struct table *table, struct table_shape *shape)
+{
+	struct table_holder *part = shape->part;
+	const uint32_t n_parts = table->n_parts;
+	const uint32_t n_flows = shape->n_flows;
+	struct flow *flow = shape->first;
+	uint32_t n = 0;
+
+	while (n < n_flows && mix_insert(table, flow) == 0) {
+		flow = flow->list_next;
+		n++;
+	}
+	if (n == n_flows)
+		part_drop(table, part);
+	if (table->n_parts < n_parts) {
+		shape->part = NULL;
+		table->n_hashes--;
+		table->mix->classifier->n_masks++;
+		return;
+	}
+	// Without memory all stays as it was.
+	for (flow = shape->first; n > 0; n--, flow = flow->list_next) {
+		table->mix->classifier->template->remove(table->mix->classifier, flow);
+		flow->owner = part;
+	}
+}
+
+// A shape that has become small goes back to the bins, or the mix.
 static void shape_demote(struct table *table, struct table_shape *shape)
 {
 	struct table_holder *part = shape->part;
@@ -346,12 +523,22 @@ static void shape_demote(struct table *table, struct table_shape *shape)
 	struct flow *flow = shape->first;
 	struct change change = { 0 };
 
+	if (table->mix) {
+		shape_demote_to_mix(table, shape);
+		return;
+	}
+	if (table->n_binned + shape->n_flows > BINS_MAX_FLOWS) {
+		mix_begin(table, NULL);
+		return;
+	}
 	for (uint32_t i = 0; i < shape->n_flows; i++, flow = flow->list_next)
 		flows[i] = flow;
 	change_drop(&change, part);
 	if (bin_add(table, &change, bin_with_room(table, shape->n_flows), flows, shape->n_flows) ==
-	    0)
+	    0) {
 		shape->part = NULL;
+		table->n_hashes--;
+	}
 }
 
 // Lower the bound after the best flow has gone. Looking at all flows is paid for by as many
@@ -382,6 +569,7 @@ static void shape_part_remove(struct table *table, struct table_shape *shape, ui
 
 	if (shape->n_flows == 0) {
 		// Should memory be missing, the empty part stays and passes for an empty bin.
+		table->n_hashes -= part->classifier->id == CLASSIFIER_HASH;
 		part->shape = NULL;
 		part_drop(table, part);
 	} else if (shape->n_flows < SHAPE_HASH_MIN_FLOWS &&
@@ -415,6 +603,7 @@ static void bin_remove(struct table *table, struct table_holder *bin, struct flo
 	while (bin->flows[i] != flow)
 		i++;
 	bin->flows[i] = bin->flows[--bin->n_flows];
+	table->n_binned--;
 	if (bin->n_flows == 0) {
 		part_drop(table, bin);
 		return;
@@ -426,6 +615,35 @@ static void bin_remove(struct table *table, struct table_holder *bin, struct flo
 	bin_merge(table, bin);
 }
 
+// Back to bins once there are few flows.
+static void mix_end(struct table *table)
+{
+	struct table_holder *mix = table->mix;
+	struct flow *flows[MIX_MIN_FLOWS];
+	struct change change = { 0 };
+
+	bitvector_flows(mix->classifier, flows);
+	change_drop(&change, mix);
+	if (change_add_bins(&change, flows, mix->classifier->n_flows) < 0)
+		change_cancel(&change);
+	else
+		change_commit(table, &change);
+}
+
+static void mix_remove(struct table *table, const struct flow *flow)
+{
+	struct table_holder *mix = table->mix;
+
+	table->n_published++;
+	mix->classifier->n_masks -= flow->shape->n_flows == 0;
+	if (mix->classifier->n_flows < MIX_MIN_FLOWS) {
+		mix_end(table);
+	} else if (flow->rank == mix->max_rank) {
+		mix->max_rank = bitvector_max_rank(mix->classifier);
+		view_refresh(table);
+	}
+}
+
 void table_parts_remove(struct table *table, struct flow *flow)
 {
 	struct table_holder *part = flow->owner;
@@ -433,6 +651,8 @@ void table_parts_remove(struct table *table, struct flow *flow)
 	part->classifier->template->remove(part->classifier, flow);
 	if (part->shape)
 		shape_part_remove(table, part->shape, flow->rank);
+	else if (part == table->mix)
+		mix_remove(table, flow);
 	else
 		bin_remove(table, part, flow);
 }

@@ -339,6 +339,14 @@ static void change_others(struct policy *policy)
 	for (unsigned int i = 0; i < n; i++)
 		line(policy, "flow table=%u,priority=200,in_port=9,tcp,tp_src=%u,actions=drop", t,
 		     random_below(random, 40));
+	// Of rare masks, so that there are parts of many masks as well.
+	for (unsigned int i = random_chance(random, 50) ? 10 * n : 0; i > 0; i--)
+		line(policy,
+		     "flow "
+		     "table=%u,priority=%u,in_port=9,tcp,nw_src=10.0.0.0/%u,nw_dst=10.0.0.0/%u,"
+		     "actions=drop",
+		     t, random_below(random, 40), 8 + random_below(random, 25),
+		     8 + random_below(random, 25));
 	if (random_chance(random, 30))
 		line(policy, "flow delete table=%u,in_port=9", t);
 }

@@ -21,11 +21,12 @@
 #include "datapath/hot.h"
 #include "tests/unit/eal.h"
 #define CLASSIFIER_LOOKUP hot->classifier_lookup
+#define CLASSIFIER_LOOKUP_VIEW hot->classifier_lookup_view
 #define HOT_LEVELS() test_hot_levels()
 #define HOT_SELECT(level) hot_select(level, NULL)
 #endif
 
-#define MAX_FLOWS 400
+#define MAX_FLOWS 1400
 
 struct entry {
 	struct match match;
@@ -53,17 +54,20 @@ static void entry_create(const struct match *mask)
 	helper_values(&entry->match);
 	entry->flow = helper_flow(&entry->match, (uint16_t)helper_below(4));
 	entry->flow->rank = flow_rank(entry->flow->priority, n_inserted++);
+	flow_set_state(entry->flow,
+		       helper_below(4) ? FLOW_NORMAL : (enum flow_state)helper_below(3));
 }
 
-static const struct flow *naive_best(unsigned int packet)
+static const struct flow *naive_best(unsigned int packet, enum flow_view view)
 {
 	const struct flow *best = NULL;
 	struct key key;
 
 	helper_packet_key(&packets, packet, &key);
 	for (unsigned int i = 0; i < n_entries; i++)
-		if (match_covers(&entries[i].match, &key) &&
-		    (!best || entries[i].flow->rank > best->rank))
+		if ((!best || entries[i].flow->rank > best->rank) &&
+		    (view == VIEW_NONE || flow_is_visible(entries[i].flow, view)) &&
+		    match_covers(&entries[i].match, &key))
 			best = entries[i].flow;
 	return best;
 }
@@ -72,6 +76,7 @@ static const struct flow *naive_best(unsigned int packet)
 static void check_lookup(const struct classifier *classifier)
 {
 	uint64_t set = helper_packet_set_random();
+	enum flow_view view = (enum flow_view)helper_below(3);
 	struct classifier_result result, before;
 
 	helper_packets_random(&packets);
@@ -80,9 +85,12 @@ static void check_lookup(const struct classifier *classifier)
 		result.flow[i] = result.rank[i] ? (const struct flow *)&packets : NULL;
 	}
 	before = result;
-	CLASSIFIER_LOOKUP(classifier, &packets.keys, set, &result);
+	if (view == VIEW_NONE)
+		CLASSIFIER_LOOKUP(classifier, &packets.keys, set, &result);
+	else
+		CLASSIFIER_LOOKUP_VIEW(classifier, &packets.keys, set, &result, view);
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
-		const struct flow *best = set >> i & 1 ? naive_best(i) : NULL;
+		const struct flow *best = set >> i & 1 ? naive_best(i, view) : NULL;
 
 		if (best && best->rank < before.rank[i])
 			best = NULL;
@@ -198,7 +206,63 @@ static void test_hash(void **state)
 {
 	(void)state;
 	for (unsigned int i = 0; i < 120; i++)
-		run_template(&classifier_hash, 1, 1 + helper_below(MAX_FLOWS), 60);
+		run_template(&classifier_hash, 1, 1 + helper_below(400), 60);
+}
+
+static void test_bitvector(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 40; i++)
+		run_template(&classifier_bitvector, 1 + helper_below(8),
+			     1 + helper_below(MAX_FLOWS), 60);
+	for (unsigned int i = 0; i < 2; i++)
+		run_template(&classifier_bitvector, 8, MAX_FLOWS, 600);
+}
+
+static void wide_packet(unsigned int i)
+{
+	for (unsigned int w = 0; w < 12; w++)
+		helper_packet_set(&packets, 0, w, (i + w) * 0x9e3779b97f4a7c15ULL);
+}
+
+// More half bytes than a lookup prepares for: 192, each of which matters.
+static void test_bitvector_wide(void **state)
+{
+	enum { N = 300 };
+	struct flow *flows[N];
+	struct classifier *classifier;
+	struct match match = { 0 };
+	struct classifier_result result;
+
+	(void)state;
+	for (unsigned int i = 0; i < N; i++) {
+		for (unsigned int w = 0; w < 12; w++) {
+			match.mask.words[w] = i % 2 ? UINT64_MAX : UINT64_MAX >> 1;
+			match.value.words[w] =
+				(i + w) * 0x9e3779b97f4a7c15ULL & match.mask.words[w];
+		}
+		flows[i] = helper_flow(&match, 5);
+		flows[i]->rank = flow_rank(5, i);
+	}
+	classifier = classifier_bitvector.build(flows, N / 2);
+	assert_int_equal(classifier->n_masks, 2);
+	for (unsigned int i = N / 2; i < N; i++)
+		assert_int_equal(classifier_bitvector.insert(classifier, flows[i]), 0);
+	for (unsigned int i = 0; i < N; i++) {
+		wide_packet(i);
+		memset(&result, 0, sizeof(result));
+		CLASSIFIER_LOOKUP(classifier, &packets.keys, 1, &result);
+		assert_ptr_equal(result.flow[0], flows[i]);
+		helper_packet_set(&packets, 0, i % 12, helper_random());
+		memset(&result, 0, sizeof(result));
+		CLASSIFIER_LOOKUP(classifier, &packets.keys, 1, &result);
+		assert_null(result.flow[0]);
+	}
+	for (unsigned int w = 0; w < 12; w++)
+		helper_packet_set(&packets, 0, w, 0);
+	classifier_bitvector.destroy(classifier);
+	for (unsigned int i = 0; i < N; i++)
+		flow_free(flows[i]);
 }
 
 static void test_reference(void **state)
@@ -332,7 +396,8 @@ int main(void)
 		cmocka_unit_test(test_suits),           cmocka_unit_test(test_const),
 		cmocka_unit_test(test_linear),          cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_reference),       cmocka_unit_test(test_hash_grows),
-		cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_hash_collisions), cmocka_unit_test(test_bitvector),
+		cmocka_unit_test(test_bitvector_wide),
 	};
 	int n_failed = 0;
 

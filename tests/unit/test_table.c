@@ -283,6 +283,77 @@ static void test_policy(void **state)
 	table_destroy(table);
 }
 
+// Which masks are rare is a matter of their number: beyond 32 flows of them there is a mix, which
+// hash parts of few flows join, and it ends below 16. A mask that becomes common leaves it.
+static void test_policy_mix(void **state)
+{
+	struct table *table = table_create(0);
+	struct match match = { 0 };
+	struct flow *flows[40], *common[400];
+
+	(void)state;
+	match.mask.words[4] = UINT64_MAX;
+	for (unsigned int i = 0; i < 20; i++) {
+		match.value.words[4] = i;
+		common[i] = helper_flow(&match, 5);
+		assert_int_equal(table_insert(table, common[i]), 0);
+	}
+	assert_string_equal(template_of(table, 0), "hash");
+	for (unsigned int i = 0; i < 40; i++) {
+		struct match rare = { 0 };
+
+		rare.mask.words[3] = UINT64_MAX << i;
+		flows[i] = helper_flow(&rare, 10);
+		assert_int_equal(table_insert(table, flows[i]), 0);
+		assert_string_equal(template_of(table, 0), i < 32 ? "linear" : "bitvector");
+		assert_int_equal(table_parts(table, NULL, 0), i < 32 ? 2 : 1);
+	}
+	for (unsigned int i = 20; i < 400; i++) {
+		match.value.words[4] = i;
+		common[i] = helper_flow(&match, 5);
+		assert_int_equal(table_insert(table, common[i]), 0);
+		assert_int_equal(table_parts(table, NULL, 0), i < 256 ? 1 : 2);
+	}
+	assert_string_equal(template_of(table, 1), "hash");
+	for (unsigned int i = 400; i-- > 4;) {
+		table_remove(table, common[i]);
+		flow_defer_free(common[i]);
+		assert_int_equal(table_parts(table, NULL, 0), i < 8 ? 1 : 2);
+	}
+	for (unsigned int i = 40; i-- > 0;) {
+		table_remove(table, flows[i]);
+		flow_defer_free(flows[i]);
+		assert_string_equal(template_of(table, 0), i + 4 < 16 ? "linear" : "bitvector");
+	}
+	table_destroy(table);
+}
+
+// With many masks of many flows each, those that are not so many share a part.
+static void test_policy_crowded(void **state)
+{
+	struct table *table = table_create(0);
+	struct table_part parts[32];
+	unsigned int n_parts;
+
+	(void)state;
+	for (unsigned int m = 0; m < 20; m++)
+		for (unsigned int i = 0; i < 500; i++) {
+			struct match match = { 0 };
+
+			match.mask.words[3] = UINT64_MAX << m;
+			match.value.words[3] = (uint64_t)i << 32;
+			assert_int_equal(table_insert(table, helper_flow(&match, (uint16_t)m)), 0);
+		}
+	n_parts = table_parts(table, parts, 32);
+	assert_int_equal(n_parts, 7);
+	for (unsigned int p = 0; p < n_parts; p++)
+		if (!strcmp(parts[p].template_name, "bitvector")) {
+			assert_int_equal(parts[p].n_masks, 14);
+			assert_int_equal(parts[p].n_flows, 14 * 500);
+		}
+	table_destroy(table);
+}
+
 static void five_tuple(struct match *match, unsigned int i)
 {
 	*match = (struct match){ 0 };
@@ -387,6 +458,7 @@ static void test_scale(void **state)
 struct race {
 	struct table *table;
 	struct helper_packets packets;
+	unsigned int n_permanent, n_masks;
 	const struct flow *permanent[N_PERMANENT]; // packet i's only right answer
 	const struct flow *fallback; // the least that the other packets find
 	bool stop;
@@ -398,7 +470,7 @@ struct race {
 static void race_check(struct race *race, const struct flow *results[VECTOR_SIZE])
 {
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
-		if (i < N_PERMANENT)
+		if (i < race->n_permanent)
 			race->n_wrong += results[i] != race->permanent[i];
 		else
 			// Reading the priority touches the flow, so that freed ones are noticed.
@@ -423,9 +495,9 @@ static void *race_reader(void *context)
 	return NULL;
 }
 
-static void race_add_permanent(struct race *race, const struct match masks[4])
+static void race_add_permanent(struct race *race, const struct match *masks)
 {
-	for (unsigned int i = 0; i < N_PERMANENT; i++) {
+	for (unsigned int i = 0; i < race->n_permanent; i++) {
 		struct match match = masks[i % 4];
 		struct flow *flow;
 
@@ -439,14 +511,14 @@ static void race_add_permanent(struct race *race, const struct match masks[4])
 		assert_int_equal(table_insert(race->table, flow), 0);
 		race->permanent[i] = flow;
 	}
-	for (unsigned int i = N_PERMANENT; i < VECTOR_SIZE; i++) {
+	for (unsigned int i = race->n_permanent; i < VECTOR_SIZE; i++) {
 		helper_packet_set(&race->packets, i, 3, i % 16);
 		helper_packet_set(&race->packets, i, 4, i % 4);
 	}
 }
 
-// Flows come and go in all four masks, so parts are built, grown, shrunk, merged and dropped.
-static void race_writer(struct race *race, const struct match masks[4])
+// Flows come and go in all masks, so parts are built, grown, shrunk, merged and dropped.
+static void race_writer(struct race *race, const struct match *masks)
 {
 	uint64_t end = clock_monotonic_ns() + RACE_NS;
 	static struct flow *flows[256];
@@ -455,10 +527,10 @@ static void race_writer(struct race *race, const struct match masks[4])
 	memset(flows, 0, sizeof(flows));
 	for (unsigned int c = 0; clock_monotonic_ns() < end; c++) {
 		unsigned int i = helper_below(limit);
-		struct match match = masks[i % 4];
+		struct match match = masks[i % race->n_masks];
 
 		if (c % 4096 == 0)
-			limit = limit == 256 ? 48 : 256;
+			limit = limit == 256 ? race->n_permanent * 2 : 256;
 		for (unsigned int f = limit; c % 4096 == 0 && f < 256; f++)
 			if (flows[f]) {
 				table_remove(race->table, flows[f]);
@@ -502,22 +574,23 @@ static void race_run(struct race *race, void *(*reader)(void *),
 	rcu_reader_unregister(READER_ID);
 }
 
-static void test_race(void **state)
+static void race_masks(unsigned int n_masks, unsigned int n_permanent)
 {
 	static const uint64_t mask_words[4][2] = {
 		{ UINT64_MAX, UINT64_MAX }, { UINT64_MAX, 0 }, { 0xfff, 0xff }, { 0xffff, 0 }
 	};
 	static struct race race;
-	struct match masks[4] = { 0 };
+	struct match masks[64] = { 0 };
 	struct match any = { 0 };
 
-	(void)state;
 	memset(&race, 0, sizeof(race));
+	race.n_masks = n_masks;
+	race.n_permanent = n_permanent;
 	helper_packets_init(&race.packets);
 	race.table = table_create(0);
-	for (unsigned int m = 0; m < 4; m++) {
-		masks[m].mask.words[3] = mask_words[m][0];
-		masks[m].mask.words[4] = mask_words[m][1];
+	for (unsigned int m = 0; m < n_masks; m++) {
+		masks[m].mask.words[3] = mask_words[m % 4][0];
+		masks[m].mask.words[4] = mask_words[m % 4][1] | (uint64_t)(m / 4) << 40;
 	}
 	race.fallback = helper_flow(&any, 1);
 	assert_int_equal(table_insert(race.table, (struct flow *)(uintptr_t)race.fallback), 0);
@@ -527,6 +600,19 @@ static void test_race(void **state)
 	assert_true(race.n_lookups > 100);
 	assert_int_equal(race.n_wrong, 0);
 	table_destroy(race.table);
+}
+
+static void test_race(void **state)
+{
+	(void)state;
+	race_masks(4, N_PERMANENT);
+}
+
+// The same with masks that are rare, which share a part when flows are many and bins when not.
+static void test_race_mix(void **state)
+{
+	(void)state;
+	race_masks(64, 6);
 }
 
 // Whenever the low flow is there, so is the high one, which hides it: a lookup that finds the low
@@ -582,13 +668,24 @@ static void order_writer(struct race *race, const struct match *masks)
 	}
 }
 
-static void test_race_order(void **state)
+// The same for a mix.
+static void order_fill_mix(struct race *race)
+{
+	for (unsigned int i = 0; i < 40; i++) {
+		struct match match = { 0 };
+
+		match.mask.words[3] = UINT64_C(0xffffff) << i;
+		match.value.words[3] = match.mask.words[3];
+		assert_int_equal(table_insert(race->table, helper_flow(&match, 15)), 0);
+	}
+}
+
+static void race_order(bool in_mix)
 {
 	static struct race race;
 	struct match masks[2] = { 0 };
 	struct match any = { 0 };
 
-	(void)state;
 	memset(&race, 0, sizeof(race));
 	helper_packets_init(&race.packets);
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
@@ -597,14 +694,31 @@ static void test_race_order(void **state)
 	masks[1].mask.words[3] = 0xffff;
 	race.table = table_create(0);
 	assert_int_equal(table_insert(race.table, helper_flow(&any, 1)), 0);
-	order_fill(&race, &masks[0], 20);
-	order_fill(&race, &masks[1], 10);
+	if (in_mix) {
+		order_fill_mix(&race);
+		assert_string_equal(template_of(race.table, 0), "bitvector");
+	} else {
+		order_fill(&race, &masks[0], 20);
+		order_fill(&race, &masks[1], 10);
+	}
 	race_run(&race, order_reader, order_writer, masks);
 	print_message("%llu lookups beside ordered changes\n", (unsigned long long)race.n_lookups);
 	assert_true(race.n_lookups > 100);
 	assert_int_equal(race.n_wrong, 0);
 	assert_int_equal(race.n_mixed, 0);
 	table_destroy(race.table);
+}
+
+static void test_race_order(void **state)
+{
+	(void)state;
+	race_order(false);
+}
+
+static void test_race_order_mix(void **state)
+{
+	(void)state;
+	race_order(true);
 }
 
 static int teardown(void **state)
@@ -618,12 +732,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_policy_mix),
+		cmocka_unit_test(test_policy_crowded),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_iterate_and_remove),
 		cmocka_unit_test(test_destroy_with_flows),
 		cmocka_unit_test(test_scale),
 		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_race_mix),
 		cmocka_unit_test(test_race_order),
+		cmocka_unit_test(test_race_order_mix),
 	};
 	int n_failed = 0;
 

@@ -178,6 +178,9 @@ static void collect_lookup(void *context, const struct forwarding *forwarding, u
 		return;
 	json_object_set_new(node, "bridge", json_string(forwarding->name));
 	json_object_set_new(node, "table", json_integer(table_id));
+	if (names && names->table_name && names->table_name(names->context, table_id))
+		json_object_set_new(node, "table_name",
+				    json_string(names->table_name(names->context, table_id)));
 	json_object_set_new(node, "depth", json_integer(depth));
 	json_object_set_new(node, "packet", trace_key_text(key, names));
 	if (flow)

@@ -35,6 +35,10 @@ flow=in_port=$pa,tcp,nw_dst=10.0.0.1,tp_dst=53
 
 # ---- What it tells ------------------------------------------------------------------------------
 
+vsctl mod-table "$bridge" 0 name:first
+check "a table's name" says "table 0 (first): priority=100" "$bridge" "$flow"
+check "... for programs" equal "$(vsctl --json trace "$bridge" "$flow" | jq -r '[.. | .table_name? // empty][0]')" first
+vsctl mod-table "$bridge" 0 name:
 check "the flow that matched" says "table 0: priority=100 cookie=0x9 ip,nw_dst=10.0.0.0/8" "$bridge" "$flow"
 check "why another did not" says "priority=200 cookie=0x7 ip,nw_dst=10.1.0.0/16 did not match: nw_dst is 10.0.0.1, flow wants 10.1.0.0/16" \
 	"$bridge" "$flow"

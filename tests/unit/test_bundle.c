@@ -33,6 +33,7 @@
 #define N_PACKETS 4096
 #define N_THREADS 2
 #define N_STAMPED 8 // tables
+#define METERED 5 // one of them
 #define N_SOURCES 32 // TCP source ports of the packets
 
 // --- A bridge with one port, which looks at what is sent ---
@@ -136,6 +137,7 @@ static void destroy_bridge(struct test_bridge *test)
 	flow_index_free(&test->bridge.index);
 	free(test->bridge.timers);
 	bridge_groups_destroy(&test->bridge);
+	bridge_meters_destroy(&test->bridge);
 	rcu_barrier();
 	free(test);
 }
@@ -255,10 +257,27 @@ static __attribute__((format(printf, 2, 3))) void line(struct policy *policy, co
 	policy->n_lines++;
 }
 
+// Each version sends packets of one table through another one of two meters, and makes that of the
+// version before drop everything.
+static unsigned int meter_of(unsigned int version)
+{
+	return 1 + version % 2;
+}
+
+static void write_meter(struct policy *policy, const char *command, unsigned int id, bool drops)
+{
+	line(policy, "meter %s meter=%u,pktps,bands=type=drop,rate=%u", command, id,
+	     drops ? 0 : 4000000000u);
+}
+
 static const char *actions(struct policy *policy, unsigned int table, unsigned int version)
 {
 	static char text[200];
-	int n = snprintf(text, sizeof(text), "actions=load:%u->%s,", version, stamps[table]);
+	int n = snprintf(text, sizeof(text), "actions=");
+
+	if (table == METERED)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "meter:%u,", meter_of(version));
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "load:%u->%s,", version, stamps[table]);
 
 	if (table == N_STAMPED - 1)
 		snprintf(text + n, sizeof(text) - (size_t)n, "group:%u", policy->group);
@@ -373,10 +392,24 @@ static void change_groups(struct policy *policy)
 	}
 }
 
+static void change_meters(struct policy *policy)
+{
+	const unsigned int old = meter_of(policy->version - 1);
+
+	if (random_chance(&policy->random, 50)) {
+		write_meter(policy, "modify", old, true);
+		return;
+	}
+	line(policy, "meter delete meter=%u", old);
+	write_meter(policy, random_chance(&policy->random, 50) ? "add" : "", old, true);
+}
+
 static void first_policy(struct policy *policy)
 {
 	policy->version = 1;
 	policy->group = 1;
+	write_meter(policy, "add", meter_of(1), false);
+	write_meter(policy, "add", meter_of(2), true);
 	line(policy, "group group_id=9,type=all,bucket=load:1->NXM_OF_IP_DST[16..31],output:2");
 	write_group(policy, "add", 1);
 	for (unsigned int t = 0; t < N_STAMPED; t++) {
@@ -390,8 +423,10 @@ static void first_policy(struct policy *policy)
 static void next_policy(struct policy *policy)
 {
 	policy->version++;
+	write_meter(policy, "modify", meter_of(policy->version), false);
 	for (unsigned int t = 0; t + 1 < N_STAMPED; t++)
 		change_table(policy, t);
+	change_meters(policy);
 	change_groups(policy);
 	change_others(policy);
 }
@@ -417,11 +452,13 @@ static unsigned int spoil(struct policy *policy)
 	static const char *const wrong[] = {
 		"flow table=5,priority=3,actions=group:77",
 		"group modify group_id=77,type=all,bucket=output:2",
+		"flow table=5,priority=3,actions=meter:77",
+		"meter add meter=1,pktps,bands=type=drop,rate=0",
 		"flow table=7,actions=goto_table:6",
 		OVERLAP(",") "\n" OVERLAP(",ip,"),
 	};
 	const unsigned int at = random_below(&policy->random, policy->n_lines + 1);
-	const unsigned int which = random_below(&policy->random, 4);
+	const unsigned int which = random_below(&policy->random, 6);
 	struct text text = { 0 };
 	const char *rest = policy->text.data;
 
@@ -431,7 +468,7 @@ static unsigned int spoil(struct policy *policy)
 	text_addf(&text, "%s\n%s", wrong[which], rest);
 	text_free(&policy->text);
 	policy->text = text;
-	return which < 3 ? at + 1 : 0;
+	return which < 5 ? at + 1 : 0;
 }
 
 static void test_traffic(void **state)
@@ -556,6 +593,12 @@ static char *describe(const struct bridge *bridge)
 		text_addf(&text, " n=%llu\n",
 			  (unsigned long long)counter_read(groups->all[i]->counter).packets);
 	}
+	for (const struct meter *meter = bridge_meter_next(bridge, 1); meter;
+	     meter = bridge_meter_next(bridge, meter->id + 1)) {
+		meter_text_format(&meter->text, &text);
+		text_addf(&text, " n=%llu\n",
+			  (unsigned long long)counter_read(meter->counter).packets);
+	}
 	return text.data;
 }
 
@@ -596,6 +639,8 @@ static const char *random_actions(struct random *random)
 		"fin_timeout(idle_timeout=5),output:2",
 		"learn(table=3,priority=7,cookie=9,NXM_OF_ETH_SRC[],delete_learned),output:2",
 		"learn(table=3,priority=7,cookie=9,NXM_OF_ETH_SRC[]),output:2",
+		"meter:1,output:2",
+		"meter:300,resubmit(,1)",
 	};
 
 	return all[random_below(random, sizeof(all) / sizeof(all[0]))];
@@ -631,14 +676,31 @@ static void random_flow_line(struct random *random, char *text, size_t size)
 			 random_match(random));
 }
 
+static void random_meter_line(struct random *random, char *text, size_t size)
+{
+	static const unsigned int ids[] = { 1, 300, 301 };
+	const unsigned int id = ids[random_below(random, 3)];
+	const bool add = random_chance(random, 60);
+
+	if (random_chance(random, 40))
+		snprintf(text, size, "meter delete %u", id);
+	else if (random_chance(random, 10))
+		snprintf(text, size, "meter delete all");
+	else
+		snprintf(text, size, "meter %s meter=%u,pktps,bands=type=drop,rate=%u",
+			 add ? "add" : "modify", id, random_below(random, 3));
+}
+
 static void random_line(struct random *random, char *text, size_t size)
 {
 	static const char *const commands[] = { "add_or_mod", "add", "modify", "delete",
 						"insert_bucket" };
 	const unsigned int which = random_below(random, 5), id = 1 + random_below(random, 3);
 
-	if (random_chance(random, 85))
+	if (random_chance(random, 80))
 		random_flow_line(random, text, size);
+	else if (random_chance(random, 35))
+		random_meter_line(random, text, size);
 	else if (which < 3)
 		snprintf(text, size, "group %s group_id=%u,type=all,bucket=bucket_id:%u,output:2",
 			 random_chance(random, 90) ? "add_or_mod" : commands[which], id,
@@ -657,9 +719,14 @@ static int apply_alone(struct bridge *bridge, char *text, struct error *error)
 {
 	struct flow_list flows = { .bridge = bridge };
 	struct group_list groups = { .bridge = bridge };
+	struct meter_list meters = { .n = 0 };
 	int result;
 
-	if (!strncmp(text, "flow ", 5)) {
+	if (!strncmp(text, "meter ", 6)) {
+		result = meter_list_add(&meters, text + 6, METER_MOD_ADD, 1, error);
+		if (!result)
+			result = meter_mod_apply(bridge, meters.mods, error);
+	} else if (!strncmp(text, "flow ", 5)) {
 		result = flow_list_add_line(&flows, text + 5, 1, error);
 		if (!result)
 			result = flow_list_apply(&flows, false, error);
@@ -670,6 +737,7 @@ static int apply_alone(struct bridge *bridge, char *text, struct error *error)
 	}
 	flow_list_free(&flows);
 	group_list_free(&groups);
+	meter_list_free(&meters);
 	return result;
 }
 
@@ -806,8 +874,16 @@ static void test_bad_text(void **state)
 		int line, column;
 		const char *says;
 	} bad[] = {
-		{ "flow actions=drop\npacket-out in_port=1,actions=drop", 2, 1, "packet-out" },
-		{ "\n# nothing\n  flows actions=drop", 3, 3, "flow or group" },
+		{ "flow actions=drop\npacket-out in_port=CONTROLLER,actions=drop", 2, 0,
+		  "packet=HEX" },
+		{ "packet-out packet=00,actions=drop", 1, 0, "in_port" },
+		{ "packet-out in_port=CONTROLLER,packet=00,actions=drop", 1, 0, "1 bytes" },
+		{ "packet-outs in_port=1", 1, 1, "packet-out" },
+		{ "meter meter=1,kbps,bands=type=drop,rate=x", 1, 41, "rate" },
+		{ "meter add meter=1", 1, 0, "unit" },
+		{ "meter delete meter=1,kbps", 1, 0, "kbps" },
+		{ "meter", 1, 0, "" },
+		{ "\n# nothing\n  flows actions=drop", 3, 3, "flow, group, meter" },
 		{ "flow add priority=1,bad=3,actions=drop", 1, 21, "bad" },
 		{ "group add group_id=1,type=what", 1, 0, "what" },
 		{ "group", 1, 0, "" },

@@ -160,7 +160,7 @@ void meter_remove_flows(struct bridge *bridge, uint32_t id)
 int meter_delete(struct bridge *bridge, uint32_t id, struct error *error)
 {
 	const uint32_t first = id == METER_ID_ALL ? 1 : id;
-	struct meter *meter;
+	struct meter *meter, *next;
 
 	(void)error;
 	if (id != METER_ID_ALL && !bridge_meter(bridge, id))
@@ -169,10 +169,8 @@ int meter_delete(struct bridge *bridge, uint32_t id, struct error *error)
 	learn_delete_orphans(bridge); // the flows that went may have had learn actions
 	// No packet is on its way through these flows when the meters go.
 	workers_synchronize();
-	for (meter = bridge_meter_next(bridge, first); meter;
-	     meter = bridge_meter_next(bridge, meter->id)) {
-		if (id != METER_ID_ALL && meter->id != id)
-			break;
+	for (meter = bridge_meter_next(bridge, first); meter; meter = next) {
+		next = id == METER_ID_ALL ? bridge_meter_next(bridge, meter->id + 1) : NULL;
 		meter_table_set(&bridge->forwarding->meters, meter->id, NULL);
 		meter_tell_removed(bridge, meter->id);
 		rcu_defer(meter_free, meter);

@@ -15,7 +15,7 @@
 
 #define COMPARED_PER_LOOKUP 50000 // flows, for why they did not match: some milliseconds
 #define COMPARED_IN_ALL 200000
-// Steps inside of each other: 64 nested tables and groups, each in a few clones.
+// Steps inside of each other: 256 nested tables, groups and clones, each of a few steps.
 #define MAX_FRAMES 4096
 #define FOLDED 64 // a repeated output is looked for among so many before it
 

@@ -70,6 +70,15 @@ check "... and is not half applied" equal "$(vsctl dump-flows "$bridge" table=7 
 check "an unreadable file" refused "/no/such/file" add-flows "$bridge" /no/such/file
 check "a directory" refused "$dir" add-flows "$bridge" "$dir"
 
+check "fragments" vsctl set-frags "$bridge" "$(vsctl get-frags "$bridge")"
+check "... in another way" refused "not drop" set-frags "$bridge" drop
+check "... in no way" refused "no way to handle" set-frags "$bridge" norm
+check "queues" equal "$(vsctl queue-stats "$bridge") $(vsctl queue-get-config "$bridge" "a$$" ANY)" "0 queues 0 queues"
+check "... for programs" equal "$(vsctl --json queue-stats "$bridge" ALL 5 | jq length)" 0
+check "... of no port" refused "no-such" queue-stats "$bridge" no-such
+check "... that is not there" refused "no queue 5" queue-stats "$bridge" "a$$" 5
+check "... that is no number" refused "is no queue" queue-get-config "$bridge" "a$$" x
+
 # ---- Groups, meters, learn, conjunction, bundles ------------------------------------------------
 
 check "a group that is not there" refused "no group 5" add-flow "$bridge" actions=group:5

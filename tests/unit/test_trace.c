@@ -315,32 +315,6 @@ static void steps_are_bounded(void **state)
 	json_decref(traced);
 }
 
-// Resubmits to later tables are bounded by the number of tables.
-static void resubmits_forward_do_not_count(void **state)
-{
-	const unsigned int n = 250;
-	char(*lines)[80] = calloc(n, sizeof(*lines));
-	const char **flows = calloc(n + 1, sizeof(*flows));
-	json_t *traced;
-
-	(void)state;
-	assert_true(lines && flows);
-	for (unsigned int t = 0; t < n; t++) {
-		snprintf(lines[t], sizeof(lines[t]),
-			 t + 1 < n ? "table=%u,actions=resubmit(,%u),note:01"
-				   : "table=%u,actions=output:2",
-			 t, t + 1);
-		flows[t] = lines[t];
-	}
-	add_flows(flows);
-	traced = trace_flow("eth");
-	assert_int_equal(json_array_size(json_object_get(traced, "drops")), 0);
-	assert_int_equal(json_array_size(json_object_get(traced, "outputs")), 1);
-	json_decref(traced);
-	free(flows);
-	free(lines);
-}
-
 // --- Packets from flows ---
 
 static void composed_packets_are_what_was_said(void **state)
@@ -617,7 +591,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(groups_as_json, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(repeated_outputs_are_folded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(steps_are_bounded, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(resubmits_forward_do_not_count, set_up, tear_down),
 		cmocka_unit_test(composed_packets_are_what_was_said),
 		cmocka_unit_test(other_packets_are_refused),
 		cmocka_unit_test(nearest_flows_are_the_nearest),

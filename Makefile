@@ -138,7 +138,11 @@ UNIT_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SOURCES))
 $(BUILD)/tests/unit/test_%: $(BUILD)/obj/tests/unit/test_%.o $(call object,$(UNIT_SHARED)) $(LIBRARY)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS_ALL) $(TEST_LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -lcmocka
+
+# This one decides which allocations fail.
+$(BUILD)/tests/unit/test_no_memory: TEST_LDFLAGS := \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
 unit-programs: $(UNIT_PROGRAMS)
 .PHONY: unit-programs

@@ -20,20 +20,25 @@ void bundle_list_free(struct bundle_list *list)
 {
 	flow_list_free(&list->flows);
 	group_list_free(&list->groups);
-	free(list->is_group);
+	meter_list_free(&list->meters);
+	for (unsigned int i = 0; i < list->packet_outs.n; i++)
+		packet_out_free(list->packet_outs.requests[i]);
+	free(list->packet_outs.requests);
+	free(list->packet_outs.lines);
+	free(list->kinds);
 }
 
 static int reserve(struct bundle_list *list, struct error *error)
 {
 	unsigned int size = list->size ? list->size * 2 : 64;
-	bool *is_group;
+	uint8_t *kinds;
 
 	if (list->n < list->size)
 		return 0;
-	is_group = realloc(list->is_group, size * sizeof(*is_group));
-	if (!is_group)
+	kinds = realloc(list->kinds, size * sizeof(*kinds));
+	if (!kinds)
 		return error_set(error, ENOMEM, "out of memory");
-	list->is_group = is_group;
+	list->kinds = kinds;
 	list->size = size;
 	return 0;
 }
@@ -43,37 +48,83 @@ static bool is_word(const char *text, size_t length, const char *word)
 	return strlen(word) == length && !memcmp(text, word, length);
 }
 
+static int add_packet_out(struct bundle_list *list, const char *text, int line, struct error *error)
+{
+	struct bundle_packet_outs *outs = &list->packet_outs;
+	unsigned int size = outs->size ? outs->size * 2 : 16;
+	struct packet_out_request **requests;
+	int result, *lines;
+
+	if (outs->n == outs->size) {
+		requests = realloc(outs->requests, size * sizeof(struct packet_out_request *));
+		if (requests)
+			outs->requests = requests;
+		lines = realloc(outs->lines, size * sizeof(*lines));
+		if (lines)
+			outs->lines = lines;
+		if (!requests || !lines)
+			return error_set(error, ENOMEM, "out of memory");
+		outs->size = size;
+	}
+	result = packet_out_text_make(list->flows.bridge, text, &outs->requests[outs->n], error);
+	if (result)
+		error->line = line;
+	else
+		outs->lines[outs->n++] = line;
+	return result;
+}
+
+static const char *const kind_words[] = {
+	[BUNDLE_FLOW] = "flow",
+	[BUNDLE_GROUP] = "group",
+	[BUNDLE_METER] = "meter",
+	[BUNDLE_PACKET_OUT] = "packet-out",
+};
+#define N_KINDS (sizeof(kind_words) / sizeof(kind_words[0]))
+
 static int refuse(const char *text, size_t length, int line, struct error *error)
 {
 	error->line = line;
 	error->column = 1;
-	if (is_word(text, length, "packet-out"))
-		return error_set(error, EOPNOTSUPP,
-				 "packet-out cannot be part of a bundle: a line begins with flow "
-				 "or group");
 	return error_set(error, EINVAL,
-			 "'%.*s' is not what a line of a bundle begins with: flow or group",
+			 "'%.*s' is not what a line of a bundle begins with: flow, group, meter or "
+			 "packet-out",
 			 length > 32 ? 32 : (int)length, text);
+}
+
+static int add_change(struct bundle_list *list, enum bundle_kind kind, const char *text, int line,
+		      struct error *error)
+{
+	switch (kind) {
+	case BUNDLE_FLOW:
+		return flow_list_add_line(&list->flows, text, line, error);
+	case BUNDLE_GROUP:
+		return group_list_add(&list->groups, text, GROUP_MOD_ADD, line, error);
+	case BUNDLE_METER:
+		return meter_list_add(&list->meters, text, METER_MOD_ADD, line, error);
+	default:
+		return add_packet_out(list, text, line, error);
+	}
 }
 
 static int add_line(struct bundle_list *list, const char *text, int line, struct error *error)
 {
 	const size_t length = strcspn(text, " \t");
 	const size_t skipped = length + strspn(text + length, " \t");
-	const bool is_group = is_word(text, length, "group");
+	unsigned int kind = 0;
 	int result;
 
-	if (!is_group && !is_word(text, length, "flow"))
+	while (kind < N_KINDS && !is_word(text, length, kind_words[kind]))
+		kind++;
+	if (kind == N_KINDS)
 		return refuse(text, length, line, error);
 	result = reserve(list, error);
-	if (!result && is_group)
-		result = group_list_add(&list->groups, text + skipped, GROUP_MOD_ADD, line, error);
-	else if (!result)
-		result = flow_list_add_line(&list->flows, text + skipped, line, error);
+	if (!result)
+		result = add_change(list, (enum bundle_kind)kind, text + skipped, line, error);
 	if (result && error->column)
 		error->column += (int)skipped;
 	if (!result)
-		list->is_group[list->n++] = is_group;
+		list->kinds[list->n++] = (uint8_t)kind;
 	return result;
 }
 
@@ -120,24 +171,40 @@ int bundle_list_read(struct bundle_list *list, const char *text, struct error *e
 	return result;
 }
 
+// The next change of its kind; `at` counts those of each. Returns its line.
+static int next_change(const struct bundle_list *list, enum bundle_kind kind,
+		       unsigned int at[N_KINDS], struct bundle_change *change)
+{
+	const unsigned int i = at[kind]++;
+
+	switch (kind) {
+	case BUNDLE_FLOW:
+		change->flow = &list->flows.changes[i];
+		return list->flows.lines[i];
+	case BUNDLE_GROUP:
+		change->group = &list->groups.mods[i];
+		return list->groups.lines[i];
+	case BUNDLE_METER:
+		change->meter = &list->meters.mods[i];
+		return list->meters.lines[i];
+	default:
+		change->packet_out = list->packet_outs.requests[i];
+		return list->packet_outs.lines[i];
+	}
+}
+
 int bundle_list_apply(struct bundle_list *list, struct error *error)
 {
 	struct bundle_change *changes = calloc(list->n + 1, sizeof(*changes));
 	int *lines = calloc(list->n + 1, sizeof(*lines));
-	unsigned int flow = 0, group = 0;
+	unsigned int at[N_KINDS] = { 0 };
 	int result = 0;
 
 	error_clear(error);
 	if (!changes || !lines)
 		result = error_set(error, ENOMEM, "out of memory");
-	for (unsigned int i = 0; !result && i < list->n; i++) {
-		if (list->is_group[i])
-			changes[i].group = &list->groups.mods[group];
-		else
-			changes[i].flow = &list->flows.changes[flow];
-		lines[i] =
-			list->is_group[i] ? list->groups.lines[group++] : list->flows.lines[flow++];
-	}
+	for (unsigned int i = 0; !result && i < list->n; i++)
+		lines[i] = next_change(list, (enum bundle_kind)list->kinds[i], at, &changes[i]);
 	if (!result && list->n)
 		result = bundle_apply(list->flows.bridge, changes, list->n, error);
 	if (result && error->line > 0 && (unsigned int)error->line <= list->n)

@@ -137,6 +137,17 @@ static int find_name(int n_words, char *const *words)
 }
 
 // "--name", "--name=value" or "--name value". Returns how many words were used, or -errno.
+// One more value of an option that may be given several times. Returns the words it takes.
+static int add_value(json_t *options, const char *name, const char *value, struct error *error)
+{
+	const char *before = json_string_value(json_object_get(options, name));
+
+	if (json_object_set_new(options, name,
+				before ? json_sprintf("%s,%s", before, value) : json_string(value)))
+		return error_set(error, EINVAL, "option --%s: the value is not valid UTF-8", name);
+	return 1;
+}
+
 static int parse_option(const struct command *command, int n_words, char *const *words,
 			json_t *options, struct error *error)
 {
@@ -159,10 +170,8 @@ static int parse_option(const struct command *command, int n_words, char *const 
 		return 1;
 	}
 	// A value that may be left out is always attached by '='.
-	if (!equals && *find_word(command->options, copy, length) == '[') {
-		json_object_set_new(options, copy, json_string(""));
-		return 1;
-	}
+	if (*find_word(command->options, copy, length) == '[')
+		return add_value(options, copy, equals ? equals + 1 : "", error);
 	if (!equals && n_words < 2)
 		return error_set(error, EINVAL, "option --%s needs a value", copy);
 	if (json_object_set_new(options, copy, json_string(equals ? equals + 1 : words[1])))

@@ -140,23 +140,35 @@ void flow_print(const struct flow *flow, const struct port_names *names, bool st
 
 struct sort_key {
 	struct flow *flow;
+	unsigned int place; // so far: equal flows keep their order
 	bool has_value; // flows that do not match the field come last, with --rsort first
 	struct field_value value;
 };
 
-static int compare_rising(const void *a_, const void *b_)
+static int compare_values(const struct sort_key *a, const struct sort_key *b)
 {
-	const struct sort_key *a = a_;
-	const struct sort_key *b = b_;
-
 	if (a->has_value != b->has_value)
 		return a->has_value ? -1 : 1;
 	return memcmp(&a->value, &b->value, sizeof(a->value));
 }
 
+static int compare_places(const struct sort_key *a, const struct sort_key *b)
+{
+	return a->place < b->place ? -1 : a->place > b->place;
+}
+
+static int compare_rising(const void *a, const void *b)
+{
+	const int order = compare_values(a, b);
+
+	return order ? order : compare_places(a, b);
+}
+
 static int compare_falling(const void *a, const void *b)
 {
-	return compare_rising(b, a);
+	const int order = compare_values(b, a);
+
+	return order ? order : compare_places(a, b);
 }
 
 // What a flow is sorted by; `field` NULL: the priority.
@@ -192,13 +204,34 @@ static int sort_flows(struct flow **flows, unsigned int n, const char *field_nam
 	keys = malloc((n ? n : 1) * sizeof(*keys));
 	if (!keys)
 		return error_set(error, ENOMEM, "out of memory");
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		sort_key_fill(&keys[i], flows[i], field);
+		keys[i].place = i;
+	}
 	qsort(keys, n, sizeof(*keys), falling ? compare_falling : compare_rising);
 	for (unsigned int i = 0; i < n; i++)
 		flows[i] = keys[i].flow;
 	free(keys);
 	return 0;
+}
+
+// By several fields, "in_port,priority": by the last one first, as equal flows keep their order.
+static int sort_by_list(struct flow **flows, unsigned int n, const char *list, bool falling,
+			const struct port_names *names, struct error *error)
+{
+	char *copy = strdup(list), *comma;
+	int failed = 0;
+
+	if (!copy)
+		return error_set(error, ENOMEM, "out of memory");
+	do {
+		comma = strrchr(copy, ',');
+		if (comma)
+			*comma = '\0';
+		failed = sort_flows(flows, n, comma ? comma + 1 : copy, falling, names, error);
+	} while (!failed && comma);
+	free(copy);
+	return failed;
 }
 
 // --- Commands ---
@@ -244,7 +277,7 @@ int handle_flow_dump(const struct handler_call *call, json_t **result, struct er
 {
 	struct bridge *bridge = call_switch_bridge(call, error);
 	const char *rising = call_option(call, "sort");
-	const char *sort = rising ? rising : call_option(call, "rsort");
+	const char *falling = call_option(call, "rsort");
 	const struct port_names *names;
 	struct flow **flows;
 	unsigned int n;
@@ -257,8 +290,10 @@ int handle_flow_dump(const struct handler_call *call, json_t **result, struct er
 	failed = select_flows(call, bridge, &flows, &n, error);
 	if (failed)
 		return failed;
-	if (sort)
-		failed = sort_flows(flows, n, sort, !rising, names, error);
+	if (falling)
+		failed = sort_by_list(flows, n, falling, true, names, error);
+	if (!failed && rising)
+		failed = sort_by_list(flows, n, rising, false, names, error);
 	if (!failed)
 		*result = print_flows(call, flows, n, names);
 	free(flows);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_CLOCK_DRIFT_NS (10 * NS_PER_MS)
 #define LOAD_BATCH 8192
 
 // A flow that a request touched: enough to find it in its table and in the store.
@@ -139,9 +140,16 @@ static void write_now(void)
 		flow_writer_cancel();
 }
 
+// From monotonic to real time. The same from call to call unless one of the clocks was set, so that
+// a flow which is brought back is as old as it was to the nanosecond.
 static uint64_t clock_offset(void)
 {
-	return clock_realtime_ns() - clock_monotonic_ns();
+	static uint64_t offset;
+	const uint64_t now = clock_realtime_ns() - clock_monotonic_ns();
+
+	if (now - offset + MAX_CLOCK_DRIFT_NS > 2 * MAX_CLOCK_DRIFT_NS)
+		offset = now;
+	return offset;
 }
 
 // Write the flow under its number; a new one gets one.
@@ -363,14 +371,17 @@ struct batch {
 	struct flow_change *changes;
 	uint64_t now_ns; // realtime
 	uint64_t monotonic_ns;
+	uint64_t clock_offset_ns;
 };
 
 static uint64_t to_monotonic(const struct batch *batch, uint64_t realtime_ns)
 {
-	uint64_t age = batch->now_ns > realtime_ns ? batch->now_ns - realtime_ns : 0;
+	const int64_t ns = (int64_t)(realtime_ns - batch->clock_offset_ns);
 
 	// After the machine started anew the monotonic clock may be younger than the flow.
-	return age < batch->monotonic_ns ? batch->monotonic_ns - age : 0;
+	if (ns < 0)
+		return 0;
+	return (uint64_t)ns < batch->monotonic_ns ? (uint64_t)ns : batch->monotonic_ns;
 }
 
 static void release_batch(struct batch *batch)
@@ -446,6 +457,7 @@ static int batch_create(struct batch *batch, struct bridge *bridge, unsigned int
 	batch->changes = calloc(size, sizeof(*batch->changes));
 	batch->now_ns = clock_realtime_ns();
 	batch->monotonic_ns = clock_monotonic_ns();
+	batch->clock_offset_ns = clock_offset();
 	return batch->changes ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 

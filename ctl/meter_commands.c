@@ -6,35 +6,44 @@
 #include "common/error.h"
 #include "common/text.h"
 #include "ofproto/bridge_internal.h"
-#include "ofproto/meter.h"
+#include "ofproto/bundle.h"
 
 #include <errno.h>
 
-static int change(const struct handler_call *call,
-		  int (*apply)(struct bridge *bridge, const struct meter_text *text,
-			       struct error *error),
+// `bundle`: as one change that packets see all at once, with the flows that go with a meter.
+static int apply(const struct handler_call *call, struct bridge *bridge, struct meter_mod *mod,
+		 struct error *error)
+{
+	int result = call_flag(call, "bundle") ? bundle_apply_meters(bridge, mod, 1, error)
+					       : meter_mod_apply(bridge, mod, error);
+
+	error->line = 0;
+	return result;
+}
+
+static int change(const struct handler_call *call, enum meter_mod_command command,
 		  struct error *error)
 {
 	struct bridge *bridge = call_switch_bridge(call, error);
-	struct meter_text text;
+	struct meter_mod mod = { .command = command };
 	int result;
 
 	if (!bridge)
 		return -ENOENT;
-	result = meter_text_parse(call_arg(call, 1), METER_TEXT_ADD, &text, error);
-	return result ? result : apply(bridge, &text, error);
+	result = meter_text_parse(call_arg(call, 1), METER_TEXT_ADD, &mod.text, error);
+	return result ? result : apply(call, bridge, &mod, error);
 }
 
 int handle_meter_add(const struct handler_call *call, json_t **result, struct error *error)
 {
 	(void)result;
-	return change(call, meter_add, error);
+	return change(call, METER_MOD_ADD, error);
 }
 
 int handle_meter_modify(const struct handler_call *call, json_t **result, struct error *error)
 {
 	(void)result;
-	return change(call, meter_modify, error);
+	return change(call, METER_MOD_MODIFY, error);
 }
 
 // The bridge and the meters that the arguments name; without a second one all.
@@ -53,11 +62,11 @@ static struct bridge *select_meters(const struct handler_call *call, uint32_t *i
 
 int handle_meter_delete(const struct handler_call *call, json_t **result, struct error *error)
 {
-	uint32_t id;
-	struct bridge *bridge = select_meters(call, &id, error);
+	struct meter_mod mod = { .command = METER_MOD_DELETE };
+	struct bridge *bridge = select_meters(call, &mod.text.id, error);
 
 	(void)result;
-	return bridge ? meter_delete(bridge, id, error) : -EINVAL;
+	return bridge ? apply(call, bridge, &mod, error) : -EINVAL;
 }
 
 // --- Printing ---

@@ -2,103 +2,44 @@
 #include "ctl/switch_bridge.h"
 
 #include "common/error.h"
-#include "common/text.h"
-#include "ctl/hex_packet.h"
-#include "ofproto/packet_out.h"
+#include "ctl/packet_out_text.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <string.h>
 
-#define MAX_PACKET 16384
-
-// "in_port=1,reg0=5,packet=HEX,actions=..." in three parts. `packet` and `actions` are NULL if they
-// are not there.
-struct parts {
-	struct text fields;
-	struct text packet;
-	const char *actions;
-};
-
-static bool is_separator(char c)
+// If it could be made.
+static int send(int failed, struct packet_out_request *request, struct error *error)
 {
-	return c == ',' || isspace((unsigned char)c);
-}
-
-static void split(const char *text, struct parts *parts)
-{
-	while (*text) {
-		size_t length = 0;
-
-		if (is_separator(*text)) {
-			text++;
-			continue;
-		}
-		while (text[length] && !is_separator(text[length]))
-			length++;
-		if (!strncmp(text, "actions=", 8) || !strncmp(text, "action=", 7)) {
-			parts->actions = strchr(text, '=') + 1;
-			return;
-		}
-		if (!strncmp(text, "packet=", 7)) {
-			text_clear(&parts->packet);
-			text_add_bytes(&parts->packet, text + 7, length - 7);
-		} else {
-			text_add_bytes(&parts->fields, text, length);
-			text_add(&parts->fields, ",");
-		}
-		text += length;
-	}
-}
-
-static int run_one(struct bridge *bridge, const struct key *metadata, uint16_t lines,
-		   const char *actions, const char *hex, struct error *error)
-{
-	uint8_t packet[MAX_PACKET];
-	size_t size = 0;
-	int failed = hex_packet_parse(hex, packet, sizeof(packet), &size, error);
-
-	return failed ? failed
-		      : packet_out_run(bridge, metadata, lines, actions, packet, size, error);
-}
-
-static int run_text(struct bridge *bridge, const char *text, struct error *error)
-{
-	struct parts parts = { 0 };
-	struct key metadata;
-	uint16_t lines;
-	int failed;
-
-	split(text, &parts);
-	if (parts.fields.failed || parts.packet.failed)
-		failed = error_set(error, ENOMEM, "out of memory");
-	else
-		failed = packet_out_parse_fields(bridge, parts.fields.data ? parts.fields.data : "",
-						 &metadata, &lines, error);
-	error->column = 0; // of a part, not of the whole
-	if (!failed && !parts.packet.data)
-		failed = error_set(error, EINVAL,
-				   "packet=HEX is missing: the packet in hexadecimal digits");
 	if (!failed)
-		failed = run_one(bridge, &metadata, lines, parts.actions ? parts.actions : "drop",
-				 parts.packet.data, error);
-	error->column = 0;
-	text_free(&parts.fields);
-	text_free(&parts.packet);
+		failed = packet_out_check(request, error);
+	if (!failed)
+		packet_out_send(request);
+	packet_out_free(request);
 	return failed;
+}
+
+static int send_hex(struct bridge *bridge, const struct key *metadata, const char *actions,
+		    const char *hex, struct error *error)
+{
+	struct packet_out_request *request = NULL;
+	int failed = packet_out_hex_make(bridge, metadata, 0, actions, hex, &request, error);
+
+	return send(failed, request, error);
 }
 
 int handle_packet_out(const struct handler_call *call, json_t **result, struct error *error)
 {
 	struct bridge *bridge = call_switch_bridge(call, error);
+	struct packet_out_request *request = NULL;
 	struct key metadata;
 	int failed;
 
 	(void)result;
 	if (!bridge)
 		return -ENOENT;
-	if (call_n_args(call) == 2)
-		return run_text(bridge, call_arg(call, 1), error);
+	if (call_n_args(call) == 2) {
+		failed = packet_out_text_make(bridge, call_arg(call, 1), &request, error);
+		return send(failed, request, error);
+	}
 	if (call_n_args(call) == 3)
 		return error_set(
 			error, EINVAL,
@@ -106,7 +47,7 @@ int handle_packet_out(const struct handler_call *call, json_t **result, struct e
 			"BRIDGE PORT ACTIONS PACKET...");
 	failed = packet_out_parse_port(bridge, call_arg(call, 1), &metadata, error);
 	for (size_t i = 3; !failed && i < call_n_args(call); i++)
-		failed = run_one(bridge, &metadata, 0, call_arg(call, 2), call_arg(call, i), error);
+		failed = send_hex(bridge, &metadata, call_arg(call, 2), call_arg(call, i), error);
 	error->column = 0;
 	return failed;
 }

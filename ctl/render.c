@@ -240,6 +240,12 @@ static void render_ports(const json_t *request, const json_t *answer, struct tex
 	}
 }
 
+static void render_queues(const json_t *request, const json_t *answer, struct text *text)
+{
+	(void)request;
+	text_addf(text, "%zu queues\n", json_array_size(answer));
+}
+
 // Where packets of one reason were dropped: "vm1 3, vm2 5".
 static void add_drop_ports(struct text *text, const json_t *drop)
 {
@@ -659,6 +665,8 @@ static const struct {
 	{ "dump-ports", render_ports },
 	{ "dump-ports-desc", render_ports_desc },
 	{ "drops", render_drops },
+	{ "queue-stats", render_queues },
+	{ "queue-get-config", render_queues },
 	{ "fdb-show", render_fdb },
 	{ "dump-tlv-map", render_tlv_map },
 	{ "dump-groups", render_groups },

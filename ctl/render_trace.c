@@ -91,6 +91,8 @@ static void render_table(const json_t *node, unsigned int indent, struct text *t
 {
 	add_indent(text, indent);
 	add_number(text, "table ", node, "table", "");
+	if (*string(node, "table_name"))
+		text_addf(text, " (%s)", string(node, "table_name"));
 	if (json_is_null(json_object_get(node, "flow"))) {
 		text_add(text, ": no match\n");
 	} else {

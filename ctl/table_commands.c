@@ -212,16 +212,6 @@ int handle_switch_desc(const struct handler_call *call, json_t **result, struct 
 	return 0;
 }
 
-int handle_switch_get_frags(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-
-	if (!bridge)
-		return -ENOENT;
-	*result = json_string("normal");
-	return 0;
-}
-
 int handle_group_features(const struct handler_call *call, json_t **result, struct error *error)
 {
 	struct bridge *bridge = call_switch_bridge(call, error);

@@ -297,10 +297,11 @@ static void run_learn(struct forward *forward, const struct op_learn *op, uint64
 // --- Jumps ---
 
 // Run another table now, and come back. The first lookup sees the packets come from op->in_port.
-static void run_resubmit(struct forward *forward, const struct op_resubmit *op, uint8_t table_id,
-			 uint64_t packets, unsigned int depth)
+static void run_resubmit(struct forward *forward, const struct op_resubmit *op, bool backward,
+			 uint8_t table_id, uint64_t packets, unsigned int depth)
 {
-	if (unlikely(depth >= RESUBMIT_MAX_DEPTH)) {
+	if (unlikely(depth >= NESTING_MAX_DEPTH ||
+		     (backward && forward->n_backward >= RESUBMIT_MAX_DEPTH))) {
 		for_each_packet(i, packets)
 		{
 			output_drop(forward, (unsigned int)i, DROP_DEPTH);
@@ -308,11 +309,13 @@ static void run_resubmit(struct forward *forward, const struct op_resubmit *op, 
 		}
 		return;
 	}
+	forward->n_backward += backward;
 	if (op->in_port == OFPP_IN_PORT && !op->with_ct)
 		pipeline_run(forward, table_id, packets, depth + 1);
 	else
 		pipeline_run_from(forward, table_id, packets, depth + 1,
 				  (struct pipeline_from){ op->in_port, op->with_ct });
+	forward->n_backward -= backward;
 }
 
 // --- The loop ---
@@ -354,7 +357,7 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 		if (last && resubmit->in_port == OFPP_IN_PORT && !resubmit->with_ct && next)
 			pipeline_next_add(next, to, packets);
 		else
-			run_resubmit(forward, resubmit, to, packets, depth);
+			run_resubmit(forward, resubmit, to <= table_id, to, packets, depth);
 		break;
 	}
 	case OP_GROUP:

@@ -118,9 +118,9 @@ static void clone_some(struct forward *forward, const struct op_nested *clone, u
 	forward->metered &= ~packets;
 	for_each_packet(i, packets) save(forward, (unsigned int)i, &saved[n++]);
 	actions_run_list(forward, (const uint8_t *)clone->ops, clone->length, table_id, packets,
-			 depth, NULL);
+			 depth + 1, NULL);
 	if (forward->vector->has_action_set & packets)
-		actions_run_sets(forward, packets & ~forward->finished, depth);
+		actions_run_sets(forward, packets & ~forward->finished, depth + 1);
 	while (n-- > 0)
 		restore(forward, &saved[n]);
 	forward->finished &= ~(forward->metered & packets);

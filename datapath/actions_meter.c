@@ -81,9 +81,18 @@ static void tell(struct forward *forward, const struct meter *meter, const uint6
 				     band->index, band->prec_level);
 }
 
+static struct meter *find(const struct forward *forward, uint32_t id)
+{
+	const struct forwarding *forwarding = forward->forwarding;
+	const struct meter_table *after =
+		likely(forward->view != VIEW_AFTER) ? NULL : rcu_read(&forwarding->meters_after);
+
+	return meter_find(after ? after : rcu_read(&forwarding->meters), id);
+}
+
 void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsigned int depth)
 {
-	struct meter *meter = meter_find(rcu_read(&forward->forwarding->meters), id);
+	struct meter *meter = find(forward, id);
 	uint64_t treated[METER_MAX_BANDS];
 	uint32_t amounts[VECTOR_SIZE];
 

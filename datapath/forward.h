@@ -12,6 +12,8 @@ struct forward {
 	struct forwarding_port *in_port; // where all packets of the vector came from
 	struct vector *vector;
 	enum flow_view view; // which flows and groups the packets see
+	unsigned int
+		n_backward; // groups and resubmits that do not go forward, around what runs now
 	unsigned int hops; // patch ports that the packets have passed
 	uint64_t finished; // packets that no further action may touch (dropped on the way)
 	uint64_t exhausted; // of these, packets whose budget is used up: also behind a bucket

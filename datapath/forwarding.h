@@ -80,6 +80,7 @@ struct forwarding {
 	// that hit.
 	uint32_t table_counters[N_TABLES];
 	struct meter_table *meters; // NULL: none
+	struct meter_table *meters_after; // in the view after; NULL: the same
 	const struct tun_map *tun_map; // tunnel options as fields
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX

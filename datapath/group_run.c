@@ -266,11 +266,13 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 	const struct group *group =
 		group_find(groups_of(forward->forwarding, forward->view), group_id);
 
-	if (unlikely(!group || depth >= RESUBMIT_MAX_DEPTH)) {
+	if (unlikely(!group || depth >= NESTING_MAX_DEPTH ||
+		     forward->n_backward >= RESUBMIT_MAX_DEPTH)) {
 		drop(forward, packets, group ? DROP_DEPTH : DROP_NO_GROUP);
 		return;
 	}
 	count(forward, group->counter, packets);
+	forward->n_backward++;
 	switch (group->type) {
 	case GROUP_SELECT:
 		run_select(forward, group, table_id, packets, depth, last);
@@ -285,4 +287,5 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 		run_first_live(forward, group, table_id, packets, depth, last);
 		break;
 	}
+	forward->n_backward--;
 }

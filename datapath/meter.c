@@ -142,12 +142,18 @@ struct meter *meter_create(const struct meter_text *text, const struct meter *ol
 		return NULL;
 	}
 	sort_bands(meter);
-	if (old && same_buckets(text, &old->text)) {
-		meter->epoch = old->epoch;
-		for (unsigned int i = 0; i < meter->n_bands; i++)
-			meter->full_at[i] = __atomic_load_n(&old->full_at[i], __ATOMIC_RELAXED);
-	}
+	if (old)
+		meter_take_buckets(meter, old);
 	return meter;
+}
+
+void meter_take_buckets(struct meter *meter, const struct meter *old)
+{
+	if (!same_buckets(&meter->text, &old->text))
+		return;
+	meter->epoch = old->epoch;
+	for (unsigned int i = 0; i < meter->n_bands; i++)
+		meter->full_at[i] = __atomic_load_n(&old->full_at[i], __ATOMIC_RELAXED);
 }
 
 uint32_t meter_band_counter(const struct meter *meter, unsigned int band)

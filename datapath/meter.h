@@ -60,7 +60,8 @@ struct meter_chunk {
 	struct meter *meters[METER_CHUNK];
 };
 
-// The meters of a bridge by number. Chunks are never taken away while the bridge lives.
+// The meters of a bridge by number. A bundle publishes a table that shares the chunks which stay the
+// same; what is replaced lives for a grace period longer.
 struct meter_table {
 	struct meter_chunk *chunks[(METER_ID_MAX + 1) / METER_CHUNK];
 };
@@ -174,6 +175,8 @@ static inline uint8_t meter_remark(uint8_t tos, unsigned int prec_level)
 struct meter *meter_create(const struct meter_text *text, const struct meter *old, uint64_t hz,
 			   uint64_t cycles);
 void meter_take_counters(struct meter *meter, struct meter *old);
+// If unit, rates and bursts are those of `old`, take over how full its buckets are now.
+void meter_take_buckets(struct meter *meter, const struct meter *old);
 void meter_free(void *meter);
 
 // The counter of the user's band number `band`.

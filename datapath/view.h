@@ -2,8 +2,8 @@
 //
 // ofproto/bundle.c moves it from none to before, after, and none again. A worker reads it once for
 // a burst, before anything else, so that all tables, groups and bridges that the burst passes are
-// those of one view. Whatever else a bridge publishes as one table (as groups are) takes part by
-// having a second pointer for the view after: see groups_after in forwarding.h.
+// those of one view. Whatever else a bridge publishes as one table (as groups and meters are) takes
+// part by having a second pointer for the view after: see groups_after in forwarding.h.
 #ifndef DATAPATH_VIEW_H
 #define DATAPATH_VIEW_H
 

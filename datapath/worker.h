@@ -15,7 +15,11 @@
 
 #define WORKERS_MAX 32
 #define BURST_SIZE 64
+// A packet may be inside of so many groups and resubmits to the same or an earlier table, and of so
+// many groups, resubmits of any kind and clones: each takes up to 8 KiB of the thread's stack, and the
+// few clones that one flow can nest come on top.
 #define RESUBMIT_MAX_DEPTH 64
+#define NESTING_MAX_DEPTH 256
 #define LOOKUP_BUDGET 4096 // table lookups for one packet
 #define PATCH_MAX_HOPS 32
 #define IDLE_SLEEP_AUTO 0 // short at first, longer when nothing comes for long

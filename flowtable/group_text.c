@@ -157,9 +157,11 @@ static int parse_bucket(struct group_parser *parser, struct bucket_text *bucket,
 	error = parse_bucket_items(parser, bucket, span);
 	if (!error) {
 		bucket->program = program_finish(&actions->builder, &error);
-		if (error)
-			error_set(parser->parser.error, -error, "a bucket's actions are too long");
+		if (error == -E2BIG)
+			error_set(parser->parser.error, E2BIG, "a bucket's actions are too long");
 	}
+	if (error == -ENOMEM)
+		error_set(parser->parser.error, ENOMEM, "no memory for the group");
 	program_builder_free(&actions->builder);
 	free(actions);
 	parser->actions = NULL;

@@ -252,9 +252,9 @@ int program_parse_for(struct parser *text_parser, struct span list, const struct
 		if (error == -E2BIG)
 			error_set(error_, E2BIG, "too many actions: they take more than %u bytes",
 				  PROGRAM_MAX_SIZE);
-		else if (error)
-			error_set(error_, -error, "no memory for the actions");
 	}
+	if (error == -ENOMEM)
+		error_set(error_, ENOMEM, "no memory for the actions");
 	program_builder_free(&parser->builder);
 	free(parser);
 	return error;

@@ -53,6 +53,7 @@ struct bridge {
 	// While a list of changes is made that workers see all at once (bundle.c); else NULL.
 	struct bundle *bundle;
 	struct group_stage *staged_groups; // as they will be; NULL: as they are
+	struct meter_stage *staged_meters; // the same
 	struct learn_bridge *learn; // learn_rule.c; NULL until there is a learn action
 };
 

@@ -11,6 +11,7 @@
 #include "ofproto/bundle_internal.h"
 #include "ofproto/group_stage.h"
 #include "ofproto/learn.h"
+#include "ofproto/meter_stage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct bundle {
 	size_t n, size;
 	struct group_stage groups;
 	struct group_table *group_table; // NULL: groups stay as they are
+	struct meter_stage meters;
 	uint16_t lines;
 	bool failed; // no memory
 };
@@ -247,11 +249,60 @@ static int change_group(struct bundle *bundle, struct group_mod *mod, unsigned i
 	return group_stage_change(bridge, &bundle->groups, mod, number, error);
 }
 
+static int change_meter(struct bundle *bundle, const struct meter_mod *mod, struct error *error)
+{
+	struct bridge *bridge = bundle->bridge;
+
+	if (!bridge->staged_meters) {
+		int status = meter_stage_begin(&bundle->meters, bridge, error);
+
+		if (status)
+			return status;
+		bridge->staged_meters = &bundle->meters;
+	}
+	return meter_stage_change(&bundle->meters, mod, error);
+}
+
 static int change_flow(struct bundle *bundle, struct flow_change *change, struct error *error)
 {
 	int status = flow_mod_check(bundle->bridge, change, &bundle->lines, error);
 
 	return status < 0 ? status : flow_mod_change(bundle->bridge, change, error);
+}
+
+static int change(struct bundle *bundle, const struct bundle_change *change, unsigned int number,
+		  struct error *error)
+{
+	int status;
+
+	if (change->flow)
+		status = change_flow(bundle, change->flow, error);
+	else if (change->group)
+		status = change_group(bundle, change->group, number, error);
+	else if (change->meter)
+		status = change_meter(bundle, change->meter, error);
+	else
+		status = packet_out_check(change->packet_out, error);
+	if (!status && bundle->failed)
+		status = error_set(error, ENOMEM, "out of memory");
+	return status;
+}
+
+// What workers get in place of their tables of groups and meters.
+static int make_tables(struct bundle *bundle, struct error *error)
+{
+	const struct bridge *bridge = bundle->bridge;
+	int status = 0;
+
+	if (bridge->staged_groups)
+		status = group_stage_check(&bundle->groups, error);
+	if (!status && bridge->staged_meters)
+		status = meter_stage_make(&bundle->meters, error);
+	// The last of all that can fail: what it makes is not taken back.
+	if (!status && bridge->staged_groups)
+		status = group_stage_make(&bundle->groups, &bundle->group_table, &bundle->lines,
+					  error);
+	return status;
 }
 
 static int prepare(struct bundle *bundle, const struct bundle_change *changes, unsigned int n,
@@ -260,20 +311,11 @@ static int prepare(struct bundle *bundle, const struct bundle_change *changes, u
 	int status = 0;
 
 	for (unsigned int i = 0; i < n && !status; i++) {
-		status = changes[i].flow ? change_flow(bundle, changes[i].flow, error)
-					 : change_group(bundle, changes[i].group, i + 1, error);
-		if (!status && bundle->failed)
-			status = error_set(error, ENOMEM, "out of memory");
+		status = change(bundle, &changes[i], i + 1, error);
 		if (status && error)
 			error->line = (int)i + 1;
 	}
-	if (status || !bundle->bridge->staged_groups)
-		return status;
-	status = group_stage_check(&bundle->groups, error);
-	if (!status)
-		status = group_stage_make(&bundle->groups, &bundle->group_table, &bundle->lines,
-					  error);
-	return status;
+	return status ? status : make_tables(bundle, error);
 }
 
 // --- One way or the other ---
@@ -337,6 +379,10 @@ static void commit(struct bundle *bundle)
 
 	bridge_make_lines_live(bundle->bridge, bundle->lines);
 	rcu_publish(&forwarding->groups_after, bundle->group_table);
+	if (bundle->bridge->staged_meters) {
+		rcu_publish(&forwarding->meters_after, bundle->meters.table);
+		meter_stage_follow(&bundle->meters);
+	}
 	workers_set_view(VIEW_AFTER); // this is the change
 	workers_synchronize();
 	for (size_t i = 0; i < bundle->n; i++)
@@ -344,6 +390,19 @@ static void commit(struct bundle *bundle)
 	if (bundle->group_table)
 		group_stage_publish(bundle->bridge, &bundle->groups, bundle->group_table);
 	rcu_publish(&forwarding->groups_after, (struct group_table *)NULL);
+	if (bundle->bridge->staged_meters)
+		meter_stage_publish(&bundle->meters);
+	rcu_publish(&forwarding->meters_after, (struct meter_table *)NULL);
+}
+
+static void end_stages(struct bundle *bundle)
+{
+	if (bundle->bridge->staged_groups)
+		group_stage_end(&bundle->groups);
+	if (bundle->bridge->staged_meters)
+		meter_stage_end(&bundle->meters);
+	bundle->bridge->staged_groups = NULL;
+	bundle->bridge->staged_meters = NULL;
 }
 
 int bundle_apply(struct bridge *bridge, const struct bundle_change *changes, unsigned int n,
@@ -361,19 +420,20 @@ int bundle_apply(struct bridge *bridge, const struct bundle_change *changes, uns
 	else
 		commit(&bundle);
 	workers_set_view(VIEW_NONE);
-	if (bridge->staged_groups)
-		group_stage_end(&bundle.groups);
-	bridge->staged_groups = NULL;
+	end_stages(&bundle);
 	bridge->bundle = NULL;
 	free(bundle.flows);
 	if (!status)
 		learn_delete_orphans(bridge);
+	for (unsigned int i = 0; i < n && !status; i++)
+		if (changes[i].packet_out)
+			packet_out_send(changes[i].packet_out);
 	rcu_reclaim();
 	return status;
 }
 
-static int apply_list(struct bridge *bridge, struct flow_change *flows, struct group_mod *groups,
-		      unsigned int n, struct error *error)
+static int apply_list(struct bridge *bridge, struct bundle_change first, unsigned int n,
+		      struct error *error)
 {
 	struct bundle_change *changes = calloc(n + 1, sizeof(*changes));
 	int status;
@@ -382,8 +442,9 @@ static int apply_list(struct bridge *bridge, struct flow_change *flows, struct g
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned int i = 0; i < n; i++)
 		changes[i] = (struct bundle_change){
-			.flow = flows ? &flows[i] : NULL,
-			.group = flows ? NULL : &groups[i],
+			.flow = first.flow ? &first.flow[i] : NULL,
+			.group = first.group ? &first.group[i] : NULL,
+			.meter = first.meter ? &first.meter[i] : NULL,
 		};
 	status = bundle_apply(bridge, changes, n, error);
 	free(changes);
@@ -393,11 +454,17 @@ static int apply_list(struct bridge *bridge, struct flow_change *flows, struct g
 int bundle_apply_flows(struct bridge *bridge, struct flow_change *changes, unsigned int n,
 		       struct error *error)
 {
-	return apply_list(bridge, changes, NULL, n, error);
+	return apply_list(bridge, (struct bundle_change){ .flow = changes }, n, error);
 }
 
 int bundle_apply_groups(struct bridge *bridge, struct group_mod *mods, unsigned int n,
 			struct error *error)
 {
-	return apply_list(bridge, NULL, mods, n, error);
+	return apply_list(bridge, (struct bundle_change){ .group = mods }, n, error);
+}
+
+int bundle_apply_meters(struct bridge *bridge, struct meter_mod *mods, unsigned int n,
+			struct error *error)
+{
+	return apply_list(bridge, (struct bundle_change){ .meter = mods }, n, error);
 }

@@ -144,7 +144,9 @@ static int compare_flows(const void *a, const void *b)
 		return first->table_id < second->table_id ? -1 : 1;
 	if (first->priority != second->priority)
 		return first->priority > second->priority ? -1 : 1;
-	return first->created_ns < second->created_ns ? -1 : first->created_ns > second->created_ns;
+	if (first->created_ns != second->created_ns)
+		return first->created_ns < second->created_ns ? -1 : 1;
+	return first->rank > second->rank ? -1 : first->rank < second->rank;
 }
 
 int flow_mod_select(const struct bridge *bridge, const struct flow_text *text, bool strict,

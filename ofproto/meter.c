@@ -6,6 +6,8 @@
 #include "ofproto/bridge_internal.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
+#include "ofproto/meter_internal.h"
+#include "ofproto/meter_stage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,9 +21,20 @@ void meter_set_observer(const struct meter_observer *new_observer)
 	observer = new_observer ? *new_observer : (struct meter_observer){ 0 };
 }
 
-struct meter *bridge_meter(const struct bridge *bridge, uint32_t id)
+struct meter *meter_in_force(const struct bridge *bridge, uint32_t id)
 {
 	return meter_find(bridge->forwarding->meters, id);
+}
+
+struct meter *bridge_meter(const struct bridge *bridge, uint32_t id)
+{
+	return meter_in_force(bridge, id);
+}
+
+static bool has_meter(const struct bridge *bridge, uint32_t id)
+{
+	return bridge->staged_meters ? meter_stage_has(bridge->staged_meters, id)
+				     : meter_in_force(bridge, id) != NULL;
 }
 
 struct meter *bridge_meter_next(const struct bridge *bridge, uint32_t id)
@@ -43,7 +56,7 @@ int meter_check_program(const struct bridge *bridge, const struct program *progr
 {
 	const uint32_t id = program_meter(program);
 
-	if (!id || bridge_meter(bridge, id))
+	if (!id || has_meter(bridge, id))
 		return 0;
 	return error_set(error, ENOENT,
 			 "bridge '%s' has no meter %u: add it first (vsctl add-meter %s ...)",
@@ -51,6 +64,33 @@ int meter_check_program(const struct bridge *bridge, const struct program *progr
 }
 
 // --- Changing ---
+
+void meter_tell_changed(struct bridge *bridge, const struct meter *meter)
+{
+	if (observer.changed)
+		observer.changed(observer.context, bridge, meter);
+}
+
+void meter_tell_removed(struct bridge *bridge, uint32_t id)
+{
+	if (observer.removed)
+		observer.removed(observer.context, bridge, id);
+}
+
+int meter_check(const struct bridge *bridge, const struct meter_mod *mod, struct error *error)
+{
+	const uint32_t id = mod->text.id;
+	const bool is_there = has_meter(bridge, id);
+
+	if (mod->command == METER_MOD_ADD && is_there)
+		return error_set(error, EEXIST,
+				 "meter %u exists already on bridge '%s' (mod-meter changes it)",
+				 id, bridge->name);
+	if (mod->command == METER_MOD_MODIFY && !is_there)
+		return error_set(error, ENOENT, "bridge '%s' has no meter %u (add-meter adds it)",
+				 bridge->name, id);
+	return 0;
+}
 
 static int put(struct bridge *bridge, const struct meter_text *text, struct meter *old,
 	       struct error *error)
@@ -65,34 +105,38 @@ static int put(struct bridge *bridge, const struct meter_text *text, struct mete
 		meter_take_counters(meter, old);
 		rcu_defer(meter_free, old);
 	}
-	if (observer.changed)
-		observer.changed(observer.context, bridge, meter);
+	meter_tell_changed(bridge, meter);
 	workers_synchronize();
 	rcu_reclaim();
 	return 0;
 }
 
+int meter_mod_apply(struct bridge *bridge, const struct meter_mod *mod, struct error *error)
+{
+	int status;
+
+	if (mod->command == METER_MOD_DELETE)
+		return meter_delete(bridge, mod->text.id, error);
+	status = meter_check(bridge, mod, error);
+	return status ? status
+		      : put(bridge, &mod->text, meter_in_force(bridge, mod->text.id), error);
+}
+
 int meter_add(struct bridge *bridge, const struct meter_text *text, struct error *error)
 {
-	if (bridge_meter(bridge, text->id))
-		return error_set(error, EEXIST,
-				 "meter %u exists already on bridge '%s' (mod-meter changes it)",
-				 text->id, bridge->name);
-	return put(bridge, text, NULL, error);
+	const struct meter_mod mod = { METER_MOD_ADD, *text };
+
+	return meter_mod_apply(bridge, &mod, error);
 }
 
 int meter_modify(struct bridge *bridge, const struct meter_text *text, struct error *error)
 {
-	struct meter *old = bridge_meter(bridge, text->id);
+	const struct meter_mod mod = { METER_MOD_MODIFY, *text };
 
-	if (!old)
-		return error_set(error, ENOENT, "bridge '%s' has no meter %u (add-meter adds it)",
-				 bridge->name, text->id);
-	return put(bridge, text, old, error);
+	return meter_mod_apply(bridge, &mod, error);
 }
 
-// All flows with this meter; METER_ID_ALL: with any.
-static void remove_flows(struct bridge *bridge, uint32_t id)
+void meter_remove_flows(struct bridge *bridge, uint32_t id)
 {
 	uint32_t left = flow_index_count_meter(&bridge->index, id);
 
@@ -116,22 +160,19 @@ static void remove_flows(struct bridge *bridge, uint32_t id)
 int meter_delete(struct bridge *bridge, uint32_t id, struct error *error)
 {
 	const uint32_t first = id == METER_ID_ALL ? 1 : id;
-	struct meter *meter;
+	struct meter *meter, *next;
 
 	(void)error;
 	if (id != METER_ID_ALL && !bridge_meter(bridge, id))
 		return 0;
-	remove_flows(bridge, id);
+	meter_remove_flows(bridge, id);
 	learn_delete_orphans(bridge); // the flows that went may have had learn actions
 	// No packet is on its way through these flows when the meters go.
 	workers_synchronize();
-	for (meter = bridge_meter_next(bridge, first); meter;
-	     meter = bridge_meter_next(bridge, meter->id)) {
-		if (id != METER_ID_ALL && meter->id != id)
-			break;
+	for (meter = bridge_meter_next(bridge, first); meter; meter = next) {
+		next = id == METER_ID_ALL ? bridge_meter_next(bridge, meter->id + 1) : NULL;
 		meter_table_set(&bridge->forwarding->meters, meter->id, NULL);
-		if (observer.removed)
-			observer.removed(observer.context, bridge, meter->id);
+		meter_tell_removed(bridge, meter->id);
 		rcu_defer(meter_free, meter);
 	}
 	workers_synchronize();

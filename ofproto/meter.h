@@ -9,6 +9,15 @@
 #include "datapath/meter.h"
 #include "ofproto/bridge.h"
 
+enum meter_mod_command { METER_MOD_ADD, METER_MOD_MODIFY, METER_MOD_DELETE };
+
+struct meter_mod {
+	enum meter_mod_command command;
+	struct meter_text text; // METER_MOD_DELETE: its id says which
+};
+
+// Change one meter. Several that packets see at once: bundle.h.
+int meter_mod_apply(struct bridge *bridge, const struct meter_mod *mod, struct error *error);
 int meter_add(struct bridge *bridge, const struct meter_text *text, struct error *error);
 int meter_modify(struct bridge *bridge, const struct meter_text *text, struct error *error);
 // One that is not there is no mistake; METER_ID_ALL: all.

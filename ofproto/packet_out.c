@@ -10,7 +10,17 @@
 #include "ofproto/learn.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+struct packet_out_request {
+	struct bridge *bridge;
+	struct key metadata;
+	uint16_t lines;
+	bool attached; // its learn actions are known
+	struct program *program;
+	struct rte_mbuf *packet; // NULL: it is sent
+};
 
 static int check_port(const struct bridge *bridge, uint32_t number, struct error *error)
 {
@@ -87,8 +97,7 @@ int packet_out_parse_port(const struct bridge *bridge, const char *text, struct 
 	return status;
 }
 
-static int check_program(const struct bridge *bridge, const struct program *program,
-			 struct error *error)
+static int check_actions(const struct program *program, struct error *error)
 {
 	program_for_each_op (op, program)
 		if (action_kinds[op->code].place != PLACE_APPLY)
@@ -96,7 +105,7 @@ static int check_program(const struct bridge *bridge, const struct program *prog
 					 "%s is for flows in tables; a packet-out has actions, and "
 					 "'table' sends the packet through the tables",
 					 action_kinds[op->code].name);
-	return group_check_program(bridge, program, error);
+	return 0;
 }
 
 static struct rte_mbuf *make_packet(const uint8_t *bytes, size_t size, struct error *error)
@@ -123,51 +132,85 @@ static struct rte_mbuf *make_packet(const uint8_t *bytes, size_t size, struct er
 	return packet;
 }
 
-static void run(struct bridge *bridge, struct worker *worker, const struct packet_out *out,
-		struct rte_mbuf *packet)
+int packet_out_make(struct bridge *bridge, const struct key *metadata, uint16_t lines,
+		    const char *actions, const uint8_t *bytes, size_t size,
+		    struct packet_out_request **made, struct error *error)
 {
-	worker->packet_out = out;
-	hot->forward(worker, bridge->forwarding, workers_packet_out_port(), &packet, 1);
+	struct packet_out_request *request = calloc(1, sizeof(*request));
+	int status;
+
+	*made = NULL;
+	if (!request || !workers_main()) {
+		free(request);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	request->bridge = bridge;
+	request->metadata = *metadata;
+	request->lines = lines;
+	status = program_parse(actions, &bridge->port_names, &request->program, error);
+	if (status < 0)
+		error_prefix(error, "actions");
+	else
+		status = check_actions(request->program, error);
+	if (!status) {
+		request->packet = make_packet(bytes, size, error);
+		if (!request->packet)
+			status = error && error->code ? -error->code : -EINVAL;
+	}
+	if (status)
+		packet_out_free(request);
+	else
+		*made = request;
+	return status;
+}
+
+int packet_out_check(struct packet_out_request *request, struct error *error)
+{
+	struct bridge *bridge = request->bridge;
+	int status = group_check_program(bridge, request->program, error);
+
+	if (!status)
+		status = bridge_make_samples(bridge, request->program, error);
+	if (status || request->attached)
+		return status;
+	if (learn_attach(bridge, request->program) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	request->attached = true;
+	return 0;
+}
+
+void packet_out_send(struct packet_out_request *request)
+{
+	const struct packet_out out = {
+		.metadata = &request->metadata,
+		.in_port = rte_be_to_cpu_32(request->metadata.core.in_port),
+		.program = request->program,
+	};
+	struct worker *worker = workers_main();
+	struct rte_mbuf *packet = request->packet;
+
+	if (!packet)
+		return;
+	request->packet = NULL;
+	bridge_make_lines_live(request->bridge, request->lines | request->program->lines_read |
+							request->program->lines_written);
+	worker->packet_out = &out;
+	hot->forward(worker, request->bridge->forwarding, workers_packet_out_port(), &packet, 1);
 	worker->packet_out = NULL;
 	// Flows that the packet teaches, while the actions that ask for them are known.
 	bridges_learn();
 }
 
-int packet_out_run(struct bridge *bridge, const struct key *metadata, uint16_t lines,
-		   const char *actions, const uint8_t *bytes, size_t size, struct error *error)
+void packet_out_free(struct packet_out_request *request)
 {
-	struct packet_out out = { .metadata = metadata,
-				  .in_port = rte_be_to_cpu_32(metadata->core.in_port) };
-	struct worker *worker = workers_main();
-	struct program *program = NULL;
-	struct rte_mbuf *packet;
-	int status;
-
-	if (!worker)
-		return error_set(error, ENOMEM, "out of memory");
-	status = program_parse(actions, &bridge->port_names, &program, error);
-	if (status < 0) {
-		error_prefix(error, "actions");
-		return status;
+	if (!request)
+		return;
+	if (request->attached) {
+		learn_detach(request->program);
+		learn_delete_orphans(request->bridge);
 	}
-	status = check_program(bridge, program, error);
-	if (!status)
-		status = bridge_make_samples(bridge, program, error);
-	packet = status ? NULL : make_packet(bytes, size, error);
-	if (!status && !packet)
-		status = error && error->code ? -error->code : -EINVAL;
-	if (!status && learn_attach(bridge, program) < 0) {
-		rte_pktmbuf_free(packet);
-		status = error_set(error, ENOMEM, "out of memory");
-	}
-	if (!status) {
-		bridge_make_lines_live(bridge,
-				       lines | program->lines_read | program->lines_written);
-		out.program = program;
-		run(bridge, worker, &out, packet);
-		learn_detach(program);
-		learn_delete_orphans(bridge);
-	}
-	rcu_defer(program_free, program);
-	return status;
+	rte_pktmbuf_free(request->packet);
+	if (request->program)
+		rcu_defer(program_free, request->program);
+	free(request);
 }

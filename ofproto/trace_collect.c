@@ -15,7 +15,7 @@
 
 #define COMPARED_PER_LOOKUP 50000 // flows, for why they did not match: some milliseconds
 #define COMPARED_IN_ALL 200000
-// Steps inside of each other: 64 nested tables and groups, each in a few clones.
+// Steps inside of each other: 256 nested tables, groups and clones, each of a few steps.
 #define MAX_FRAMES 4096
 #define FOLDED 64 // a repeated output is looked for among so many before it
 
@@ -178,6 +178,9 @@ static void collect_lookup(void *context, const struct forwarding *forwarding, u
 		return;
 	json_object_set_new(node, "bridge", json_string(forwarding->name));
 	json_object_set_new(node, "table", json_integer(table_id));
+	if (names && names->table_name && names->table_name(names->context, table_id))
+		json_object_set_new(node, "table_name",
+				    json_string(names->table_name(names->context, table_id)));
 	json_object_set_new(node, "depth", json_integer(depth));
 	json_object_set_new(node, "packet", trace_key_text(key, names));
 	if (flow)

@@ -70,6 +70,50 @@ check "... and is not half applied" equal "$(vsctl dump-flows "$bridge" table=7 
 check "an unreadable file" refused "/no/such/file" add-flows "$bridge" /no/such/file
 check "a directory" refused "$dir" add-flows "$bridge" "$dir"
 
+check "fragments" vsctl set-frags "$bridge" "$(vsctl get-frags "$bridge")"
+check "... in another way" refused "not drop" set-frags "$bridge" drop
+check "... in no way" refused "no way to handle" set-frags "$bridge" norm
+check "queues" equal "$(vsctl queue-stats "$bridge") $(vsctl queue-get-config "$bridge" "a$$" ANY)" "0 queues 0 queues"
+check "... for programs" equal "$(vsctl --json queue-stats "$bridge" ALL 5 | jq length)" 0
+check "... of no port" refused "no-such" queue-stats "$bridge" no-such
+check "... that is not there" refused "no queue 5" queue-stats "$bridge" "a$$" 5
+check "... that is no number" refused "is no queue" queue-get-config "$bridge" "a$$" x
+
+# ---- Groups, meters, learn, conjunction, bundles ------------------------------------------------
+
+check "a group that is not there" refused "no group 5" add-flow "$bridge" actions=group:5
+check "... in a bucket" refused "5" add-group "$bridge" group_id=1,type=all,bucket=group:5
+check "... to change" refused "5" mod-group "$bridge" group_id=5,type=all
+check "... in a clone" refused "no group 5" add-flow "$bridge" "actions=clone(group:5)"
+check "a meter that is not there" refused "no meter 5" add-flow "$bridge" actions=meter:5
+check "... to change" refused "no meter 5" mod-meter "$bridge" meter=5,kbps,bands=type=drop,rate=1
+check "a meter without a unit" refused "kbps or pktps" add-meter "$bridge" meter=5,bands=type=drop,rate=1
+check "a group that leads to itself" refused "1 -> 2 -> 1" add-groups "$bridge" - <<-END
+	group_id=1,type=all,bucket=group:2
+	group_id=2,type=all,bucket=group:1
+END
+check "learn writes a field that cannot be written" refused "OXM_OF_ETH_TYPE[] cannot be written" add-flow "$bridge" \
+	"actions=learn(table=1,load:1->OXM_OF_ETH_TYPE[])"
+check "... of the headers" refused "eth_type" add-flow "$bridge" "actions=learn(table=1,load:1->eth_type)"
+check "... bits it does not have" refused "48" add-flow "$bridge" "actions=learn(table=1,NXM_OF_ETH_SRC[0..48])"
+check "a conjunction of one dimension" refused "column" add-flow "$bridge" "ip,actions=conjunction(1,1/1)"
+check "... beyond its dimensions" refused "3" add-flow "$bridge" "ip,actions=conjunction(1,3/2)"
+check "... of too many" refused "65" add-flow "$bridge" "ip,actions=conjunction(1,1/65)"
+check "... beside other actions" refused "conjunction" add-flow "$bridge" "ip,actions=conjunction(1,1/2),output:1"
+for i in $(seq 1 1000); do
+	((i != 900)) && echo "flow table=7,priority=$i,actions=drop" || echo "flow table=7,actions=group:900"
+done >"$dir/bundle"
+check "a bundle names its 900th change" refused "$dir/bundle:900: bridge '$bridge' has no group 900" \
+	bundle "$bridge" "$dir/bundle"
+check "... and does nothing of it" equal "$(vsctl dump-flows "$bridge" table=7 | grep -c actions=)" 0
+yes "table=7,tcp,nw_src=10.0.0.1,tp_src=1,actions=drop" | head -999999 >"$dir/million"
+echo "table=7,tcp,tp_scr=1,actions=drop" >>"$dir/million"
+started=$(date +%s%N)
+check "the last of a million lines" refused "$dir/million:1000000:13" add-flows "$bridge" "$dir/million"
+note "a million lines of which the last is wrong: $((($(date +%s%N) - started) / 1000000)) ms"
+check "... and nothing is done" equal "$(vsctl dump-flows "$bridge" table=7 | grep -c actions=)" 0
+rm "$dir/million"
+
 # ---- The socket ---------------------------------------------------------------------------------
 
 socket=$dir/run/vswitchd.sock

@@ -109,8 +109,12 @@ check "without it all is done" vsctl bundle "$bridge" "$dir/right"
 check "... flows" equal "$(count cookie=500/-1)" 1000
 check "... and groups" equal "$(vsctl dump-groups "$bridge" | wc -l)" 11
 printf 'flow actions=drop\npacket-out in_port=1,actions=drop\n' >"$dir/out"
-check "packet-out is refused" refused "packet-out cannot be part of a bundle" bundle "$bridge" "$dir/out"
-check "so is what is neither" refused "flow or group" bundle "$bridge" - <<<"meters 3"
+check "a packet-out without a packet" refused "$dir/out:2: packet=HEX is missing" bundle "$bridge" "$dir/out"
+check "meters: unknown" refused "no meter 9" bundle "$bridge" - <<<"meter modify meter=9,kbps,bands=type=drop,rate=1"
+check "... by a flow" refused "no meter 9" bundle "$bridge" - <<<"flow actions=meter:9"
+check "... no band" refused ":1:23: a meter needs a band" bundle "$bridge" - <<<"meter add meter=9,kbps"
+check "nothing has changed" equal "$(vsctl dump-meters "$bridge")" ""
+check "what is none of these" refused "flow, group, meter or packet-out" bundle "$bridge" - <<<"meters 3"
 check "no such file" refused "nothing-$$" bundle "$bridge" "nothing-$$"
 check "no such bridge" refused "nothing-$$" bundle "nothing-$$" "$dir/out"
 check "an empty bundle" vsctl bundle "$bridge" /dev/null
@@ -137,6 +141,34 @@ check "replace-flows" vsctl replace-flows --bundle "$bridge" "$dir/two"
 check "... did" equal "$(count)" 2
 check "del-groups" vsctl del-groups --bundle "$bridge" 1
 check "... takes the flow with it" equal "$(count)" 1
+
+# ---- Meters and packets -------------------------------------------------------------------------
+
+vsctl del-flows "$bridge"
+frame=ffffffffffff02000000000108060001080006040001020000000001c0000201000000000000c0000202
+printf '%s\n' "meter add meter=3,pktps,burst,bands=type=drop,rate=1000,burst_size=10" \
+	"flow cookie=3,actions=meter:3,output:$pb" \
+	"packet-out in_port=$pa,packet=$frame,actions=table" \
+	"group add group_id=9,type=all,bucket=output:$pb" \
+	"packet-out in_port=$pa packet=$frame actions=group:9" >"$dir/meters"
+check "a meter, its flow and packets" vsctl bundle "$bridge" "$dir/meters"
+check "... the packet met the flow" equal "$(flow_count 0x3 n_packets "$bridge")" 1
+check "... and the group" equal "$(vsctl dump-group-stats "$bridge" 9 --json | jq '.[0].packet_count')" 1
+check "a packet-out to no group is told" refused ":1: bridge '$bridge' has no group 8" bundle "$bridge" - \
+	<<<"packet-out in_port=$pa,packet=$frame,actions=group:8"
+check "mod-meter" vsctl mod-meter --bundle "$bridge" meter=3,pktps,bands=type=drop,rate=2000
+check "add-meter" vsctl add-meter --bundle "$bridge" meter=4,pktps,bands=type=drop,rate=2000
+check "del-meters takes its flows with it" vsctl del-meters --bundle "$bridge" 3
+check "... did" equal "$(count)" 0
+check "the other meter stays" equal "$(vsctl dump-meters "$bridge" | grep -c 'meter=')" 1
+stop_switch KILL
+must "vswitchd starts after a crash" start_switch
+check "the meter was kept" equal "$(vsctl dump-meters "$bridge" | grep -c 'meter=4')" 1
+check "... the other one's end, too" refused "no meter 3" dump-meters "$bridge" 3
+check "a bundle that is refused later" fails vsctl bundle "$bridge" "$dir/meters" -- del-br "nothing-$$"
+check "... leaves no meter behind" refused "no meter 3" dump-meters "$bridge" 3
+check "all meters" vsctl del-meters --bundle "$bridge"
+check "... are gone" equal "$(vsctl dump-meters "$bridge")" ""
 
 # ---- Kept: all or nothing -----------------------------------------------------------------------
 

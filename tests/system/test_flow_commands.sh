@@ -39,6 +39,19 @@ check "... none of which go there" equal "$(count out_port=9)" 0
 
 check "rising order" equal "$(lines --sort=tcp_dst | sed -n '1s/.*tp_dst=\([0-9]*\).*/\1/p')" 1
 check "falling order" equal "$(lines --rsort=priority | sed -n '1s/.*priority=\([0-9]*\).*/\1/p')" 3000
+sorted() { # OPTION...
+	vsctl dump-flows "$bridge" --no-stats "$@" table=77 | sed 's/.*tp_dst=\([0-9]*\).*metadata=\(0x[0-9]*\).*/\1:\2/; s/.*metadata=0x\([0-9]*\).*tp_dst=\([0-9]*\).*/\2:\1/' | tr '\n' ' '
+}
+for i in 1:2 2:1 1:1 2:2; do
+	echo "table=77,tcp,tp_dst=${i%:*},metadata=${i#*:},actions=drop"
+done >"$dir/four"
+vsctl add-flows "$bridge" "$dir/four"
+check "by two fields" equal "$(sorted --sort=tcp_dst --sort=metadata)" "1:1 1:2 2:1 2:2 "
+check "... the other way around" equal "$(sorted --sort=metadata,tcp_dst)" "1:1 2:1 1:2 2:2 "
+check "... falling" equal "$(sorted --rsort=tcp_dst,metadata)" "2:2 2:1 1:2 1:1 "
+check "... one rising, one falling" equal "$(sorted --sort=tcp_dst --rsort=metadata)" "1:2 1:1 2:2 2:1 "
+check "... equal ones keep their order" equal "$(sorted --rsort=tcp_dst)" "2:1 2:2 1:2 1:1 "
+vsctl del-flows "$bridge" table=77
 check "no such field" refused "no field 'nonsense'" dump-flows "$bridge" --sort=nonsense
 check "text and JSON agree" equal "$(vsctl --json dump-flows "$bridge" | jq length)" 2699
 

@@ -35,6 +35,20 @@ flow=in_port=$pa,tcp,nw_dst=10.0.0.1,tp_dst=53
 
 # ---- What it tells ------------------------------------------------------------------------------
 
+vsctl mod-table "$bridge" 0 name:first
+for ((table = 20; table < 253; table++)); do
+	echo "table=$table,actions=resubmit(,$((table + 1))),note:01"
+done >"$dir/forward"
+vsctl add-flows "$bridge" "$dir/forward"
+vsctl add-flow "$bridge" "table=253,actions=output:$pb"
+vsctl add-flow "$bridge" "priority=500,in_port=$pa,dl_type=0x9999,actions=resubmit(,20),note:01"
+check "233 resubmits to later tables are not too deep" says "sent: port $pb" "$bridge" "in_port=$pa,dl_type=0x9999"
+for table in $(seq 20 253); do echo "delete table=$table"; done >"$dir/forward"
+echo "delete dl_type=0x9999" >>"$dir/forward"
+vsctl add-flows "$bridge" "$dir/forward"
+check "a table's name" says "table 0 (first): priority=100" "$bridge" "$flow"
+check "... for programs" equal "$(vsctl --json trace "$bridge" "$flow" | jq -r '[.. | .table_name? // empty][0]')" first
+vsctl mod-table "$bridge" 0 name:
 check "the flow that matched" says "table 0: priority=100 cookie=0x9 ip,nw_dst=10.0.0.0/8" "$bridge" "$flow"
 check "why another did not" says "priority=200 cookie=0x7 ip,nw_dst=10.1.0.0/16 did not match: nw_dst is 10.0.0.1, flow wants 10.1.0.0/16" \
 	"$bridge" "$flow"

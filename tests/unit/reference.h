@@ -20,7 +20,8 @@
 #define REF_MAX_FLOWS 64
 #define REF_MAX_PORTS 16
 #define REF_MAX_OUTPUTS 16384
-#define REF_MAX_DEPTH 64
+#define REF_MAX_DEPTH 64 // groups, and resubmits to the same or an earlier table
+#define REF_MAX_NESTING 256 // these, and all other resubmits, and clones
 #define REF_MAX_LOOKUPS 4096
 #define REF_MAX_SET 128
 #define REF_MAX_WRITES 64 // in an action set

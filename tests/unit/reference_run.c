@@ -18,6 +18,8 @@ struct run {
 	struct ref_packet packet;
 	struct key key;
 	uint64_t length; // as received
+	unsigned int
+		n_backward; // groups and resubmits that do not go forward, around what runs now
 	bool stopped; // nothing more happens to the packet
 	bool exited; // nothing more but its action set
 	bool ended; // the actions under way are over, outer ones are not
@@ -620,9 +622,9 @@ static void run_clone(struct run *run, const struct op_nested *op, unsigned int 
 	copy->stack = copy_stack(run->stack);
 	copy->metered = false;
 	run_list(copy, (const uint8_t *)op->ops, (const uint8_t *)op->ops + op->length, &table,
-		 NULL, depth, false);
+		 NULL, depth + 1, false);
 	if (!copy->stopped)
-		run_own_set(copy, depth);
+		run_own_set(copy, depth + 1);
 	run->n_instances = copy->n_instances;
 	run->reason = copy->reason;
 	run->stopped = copy->stopped && !copy->metered;
@@ -677,15 +679,19 @@ static void bundle(struct run *run, const struct op_bundle *op)
 
 // --- Jumps ---
 
-static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int table,
-		     unsigned int depth)
+static void resubmit(struct run *run, const struct op_resubmit *op, unsigned int from,
+		     unsigned int table, unsigned int depth)
 {
-	if (depth >= REF_MAX_DEPTH) {
+	const bool backward = table <= from;
+
+	if (depth >= REF_MAX_NESTING || (backward && run->n_backward >= REF_MAX_DEPTH)) {
 		drop(run, DROP_DEPTH);
 		run->stopped = true;
 		return;
 	}
+	run->n_backward += backward;
 	run_tables(run, table, depth + 1, op->in_port, op->with_ct);
+	run->n_backward -= backward;
 }
 
 // --- The action set ---
@@ -879,14 +885,9 @@ static void select_bucket(struct run *run, const struct group_text *group, unsig
 		run_bucket(run, &group->buckets[chosen], table, depth + 1);
 }
 
-static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
+static void run_group(struct run *run, const struct group_text *found, unsigned int table,
+		      unsigned int depth)
 {
-	const struct group_text *found = find_group(run, id);
-
-	if (!found || depth >= REF_MAX_DEPTH) {
-		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
-		return;
-	}
 	if (found->type == GROUP_SELECT) {
 		select_bucket(run, found, table, depth);
 		return;
@@ -902,6 +903,19 @@ static void group(struct run *run, uint32_t id, unsigned int table, unsigned int
 	}
 	if (found->type == GROUP_FAST_FAILOVER)
 		drop(run, DROP_NO_BUCKET);
+}
+
+static void group(struct run *run, uint32_t id, unsigned int table, unsigned int depth)
+{
+	const struct group_text *found = find_group(run, id);
+
+	if (!found || depth >= REF_MAX_NESTING || run->n_backward >= REF_MAX_DEPTH) {
+		drop(run, found ? DROP_DEPTH : DROP_NO_GROUP);
+		return;
+	}
+	run->n_backward++;
+	run_group(run, found, table, depth);
+	run->n_backward--;
 }
 
 // --- Meters ---
@@ -1001,7 +1015,7 @@ static void run_op(struct run *run, const struct op *op, bool last, unsigned int
 			*table = to;
 			*jumps = true;
 		} else {
-			resubmit(run, again, to, depth);
+			resubmit(run, again, *table, to, depth);
 		}
 		break;
 	case OP_GROUP:

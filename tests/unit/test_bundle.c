@@ -19,6 +19,7 @@
 #include "datapath/view.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/learn.h"
+#include "tests/unit/changes.h"
 #include "tests/unit/eal.h"
 #include "tests/unit/packets.h"
 
@@ -33,6 +34,7 @@
 #define N_PACKETS 4096
 #define N_THREADS 2
 #define N_STAMPED 8 // tables
+#define METERED 5 // one of them
 #define N_SOURCES 32 // TCP source ports of the packets
 
 // --- A bridge with one port, which looks at what is sent ---
@@ -136,6 +138,7 @@ static void destroy_bridge(struct test_bridge *test)
 	flow_index_free(&test->bridge.index);
 	free(test->bridge.timers);
 	bridge_groups_destroy(&test->bridge);
+	bridge_meters_destroy(&test->bridge);
 	rcu_barrier();
 	free(test);
 }
@@ -255,10 +258,27 @@ static __attribute__((format(printf, 2, 3))) void line(struct policy *policy, co
 	policy->n_lines++;
 }
 
+// Each version sends packets of one table through another one of two meters, and makes that of the
+// version before drop everything.
+static unsigned int meter_of(unsigned int version)
+{
+	return 1 + version % 2;
+}
+
+static void write_meter(struct policy *policy, const char *command, unsigned int id, bool drops)
+{
+	line(policy, "meter %s meter=%u,pktps,bands=type=drop,rate=%u", command, id,
+	     drops ? 0 : 4000000000u);
+}
+
 static const char *actions(struct policy *policy, unsigned int table, unsigned int version)
 {
 	static char text[200];
-	int n = snprintf(text, sizeof(text), "actions=load:%u->%s,", version, stamps[table]);
+	int n = snprintf(text, sizeof(text), "actions=");
+
+	if (table == METERED)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "meter:%u,", meter_of(version));
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "load:%u->%s,", version, stamps[table]);
 
 	if (table == N_STAMPED - 1)
 		snprintf(text + n, sizeof(text) - (size_t)n, "group:%u", policy->group);
@@ -381,10 +401,24 @@ static void change_groups(struct policy *policy)
 	}
 }
 
+static void change_meters(struct policy *policy)
+{
+	const unsigned int old = meter_of(policy->version - 1);
+
+	if (random_chance(&policy->random, 50)) {
+		write_meter(policy, "modify", old, true);
+		return;
+	}
+	line(policy, "meter delete meter=%u", old);
+	write_meter(policy, random_chance(&policy->random, 50) ? "add" : "", old, true);
+}
+
 static void first_policy(struct policy *policy)
 {
 	policy->version = 1;
 	policy->group = 1;
+	write_meter(policy, "add", meter_of(1), false);
+	write_meter(policy, "add", meter_of(2), true);
 	line(policy, "group group_id=9,type=all,bucket=load:1->NXM_OF_IP_DST[16..31],output:2");
 	write_group(policy, "add", 1);
 	for (unsigned int t = 0; t < N_STAMPED; t++) {
@@ -398,23 +432,12 @@ static void first_policy(struct policy *policy)
 static void next_policy(struct policy *policy)
 {
 	policy->version++;
+	write_meter(policy, "modify", meter_of(policy->version), false);
 	for (unsigned int t = 0; t + 1 < N_STAMPED; t++)
 		change_table(policy, t);
+	change_meters(policy);
 	change_groups(policy);
 	change_others(policy);
-}
-
-static int apply_text(struct bridge *bridge, const char *text, struct error *error)
-{
-	struct bundle_list list;
-	int result;
-
-	bundle_list_init(&list, bridge);
-	result = bundle_list_read(&list, text, error);
-	if (!result)
-		result = bundle_list_apply(&list, error);
-	bundle_list_free(&list);
-	return result;
 }
 
 #define OVERLAP(match) "flow table=1,check_overlap,priority=10" match "actions=drop"
@@ -425,11 +448,13 @@ static unsigned int spoil(struct policy *policy)
 	static const char *const wrong[] = {
 		"flow table=5,priority=3,actions=group:77",
 		"group modify group_id=77,type=all,bucket=output:2",
+		"flow table=5,priority=3,actions=meter:77",
+		"meter add meter=1,pktps,bands=type=drop,rate=0",
 		"flow table=7,actions=goto_table:6",
 		OVERLAP(",") "\n" OVERLAP(",ip,"),
 	};
 	const unsigned int at = random_below(&policy->random, policy->n_lines + 1);
-	const unsigned int which = random_below(&policy->random, 4);
+	const unsigned int which = random_below(&policy->random, 6);
 	struct text text = { 0 };
 	const char *rest = policy->text.data;
 
@@ -439,7 +464,7 @@ static unsigned int spoil(struct policy *policy)
 	text_addf(&text, "%s\n%s", wrong[which], rest);
 	text_free(&policy->text);
 	policy->text = text;
-	return which < 3 ? at + 1 : 0;
+	return which < 5 ? at + 1 : 0;
 }
 
 static void test_traffic(void **state)
@@ -457,7 +482,7 @@ static void test_traffic(void **state)
 	n_sent = n_mixed = n_versions = 0;
 	stop_traffic = false;
 	first_policy(&policy);
-	if (apply_text(&test->bridge, policy.text.data, &error))
+	if (changes_apply(&test->bridge, policy.text.data, &error))
 		fail_msg("line %d, %d: %s", error.line, error.column, error.message);
 	for (unsigned int i = 0; i < N_THREADS; i++) {
 		traffic[i] = (struct traffic){ .test = test, .id = i };
@@ -476,7 +501,7 @@ static void test_traffic(void **state)
 		if (random_chance(&policy.random, 20)) {
 			const unsigned int at = spoil(&policy);
 
-			result = apply_text(&test->bridge, policy.text.data, &error);
+			result = changes_apply(&test->bridge, policy.text.data, &error);
 			before.text = policy.text;
 			before.random = policy.random;
 			policy = before;
@@ -486,7 +511,7 @@ static void test_traffic(void **state)
 					 (unsigned long long)seed, error.line, at, error.message);
 			continue;
 		}
-		result = apply_text(&test->bridge, policy.text.data, &error);
+		result = changes_apply(&test->bridge, policy.text.data, &error);
 		if (result)
 			fail_msg("TEST_SEED=0x%llx: line %d, %d: %s\n%s", (unsigned long long)seed,
 				 error.line, error.column, error.message, policy.text.data);
@@ -515,172 +540,6 @@ static void test_traffic(void **state)
 
 // --- The same changes in a bundle and one by one ---
 
-static int by_rank(const void *a_, const void *b_)
-{
-	const struct flow *a = *(struct flow *const *)a_, *b = *(struct flow *const *)b_;
-
-	return a->rank < b->rank ? 1 : a->rank > b->rank ? -1 : 0;
-}
-
-static void describe_flow(const struct flow *flow, struct text *text)
-{
-	const bool timed = flow->idle_timeout || flow->hard_timeout ||
-			   flow->program->flags & PROGRAM_FIN_TIMEOUT;
-	struct match match;
-
-	match_unpack(flow->mask, flow->values, &match);
-	text_addf(text, "table=%u,n=%llu,cookie=%llu,idle=%u,hard=%u,timer=%d,priority=%u,",
-		  flow->table_id, (unsigned long long)flow_counts(flow).packets,
-		  (unsigned long long)flow->cookie, flow->idle_timeout, flow->hard_timeout,
-		  timed && flow->timer_slot != UINT32_MAX, flow->priority);
-	match_format(&match, NULL, text);
-	text_addf(text, " state=%u actions=", flow->state);
-	program_format(flow->program, NULL, text);
-	text_add_char(text, '\n');
-}
-
-// Flows in the order in which they win, and groups.
-static char *describe(const struct bridge *bridge)
-{
-	const struct group_table *groups = bridge_group_table(bridge);
-	struct flow *flows[1024];
-	struct text text = { 0 };
-
-	text_addf(&text, "%u cookies\n", bridge->index.n_cookies);
-	for (unsigned int t = 0; t < N_TABLES; t++) {
-		const struct table *table = bridge_table(bridge, (uint8_t)t);
-		unsigned int n = 0;
-
-		for (struct flow *flow = table ? table_first(table) : NULL; flow && n < 1024;
-		     flow = table_next(table, flow))
-			flows[n++] = flow;
-		assert_int_equal(n, table ? table_size(table) : 0);
-		qsort(flows, n, sizeof(flows[0]), by_rank);
-		for (unsigned int i = 0; i < n; i++)
-			describe_flow(flows[i], &text);
-	}
-	for (uint32_t i = 0; groups && i < groups->n; i++) {
-		group_text_format(&groups->all[i]->text, NULL, &text);
-		text_addf(&text, " n=%llu\n",
-			  (unsigned long long)counter_read(groups->all[i]->counter).packets);
-	}
-	return text.data;
-}
-
-static const char *random_match(struct random *random)
-{
-	static const char *const matches[] = {
-		"",
-		",ip",
-		",tcp",
-		",tcp,tp_src=1",
-		",tcp,tp_src=2",
-		",tcp,tp_src=0/1",
-		",tcp,tp_src=1/1",
-		",in_port=1",
-		",tcp,nw_src=10.0.0.1",
-		",in_port=3",
-	};
-	static char text[80];
-
-	if (random_chance(random, 40))
-		snprintf(text, sizeof(text), ",tcp,tp_src=%u", random_below(random, 40));
-	else
-		snprintf(text, sizeof(text), "%s", matches[random_below(random, 10)]);
-	return text;
-}
-
-static const char *random_actions(struct random *random)
-{
-	static const char *const all[] = {
-		"drop",
-		"output:2",
-		"output:1",
-		"resubmit(,1)",
-		"resubmit(,2),output:2",
-		"group:1",
-		"group:2",
-		"clone(group:3),resubmit(,1)",
-		"fin_timeout(idle_timeout=5),output:2",
-		"learn(table=3,priority=7,cookie=9,NXM_OF_ETH_SRC[],delete_learned),output:2",
-		"learn(table=3,priority=7,cookie=9,NXM_OF_ETH_SRC[]),output:2",
-	};
-
-	return all[random_below(random, sizeof(all) / sizeof(all[0]))];
-}
-
-static void random_flow_line(struct random *random, char *text, size_t size)
-{
-	static const char *const selectors[] = {
-		"", "", ",out_port=2", ",out_group=1", ",cookie=2/-1", ",cookie=1/1"
-	};
-	static const char *const more[] = { "",
-					    "",
-					    "",
-					    ",idle_timeout=60",
-					    ",cookie=2",
-					    ",check_overlap",
-					    ",cookie=3,reset_counts" };
-	const unsigned int table = random_below(random, 3), priority = random_below(random, 3);
-	const unsigned int kind = random_below(random, 10);
-
-	if (kind < 5)
-		snprintf(text, size, "flow table=%u,priority=%u%s%s,actions=%s", table, priority,
-			 more[random_below(random, 7)], random_match(random),
-			 random_actions(random));
-	else if (kind < 7)
-		snprintf(text, size, "flow modify%s table=%u%s%s%s,actions=%s",
-			 kind == 5 ? "_strict" : "", table, kind == 5 ? ",priority=1" : "",
-			 random_match(random), random_chance(random, 30) ? ",reset_counts" : "",
-			 random_actions(random));
-	else
-		snprintf(text, size, "flow delete%s table=%u%s%s%s", kind == 9 ? "_strict" : "",
-			 table, selectors[random_below(random, 6)], kind == 9 ? ",priority=1" : "",
-			 random_match(random));
-}
-
-static void random_line(struct random *random, char *text, size_t size)
-{
-	static const char *const commands[] = { "add_or_mod", "add", "modify", "delete",
-						"insert_bucket" };
-	const unsigned int which = random_below(random, 5), id = 1 + random_below(random, 3);
-
-	if (random_chance(random, 85))
-		random_flow_line(random, text, size);
-	else if (which < 3)
-		snprintf(text, size, "group %s group_id=%u,type=all,bucket=bucket_id:%u,output:2",
-			 random_chance(random, 90) ? "add_or_mod" : commands[which], id,
-			 random_below(random, 4));
-	else if (which == 3)
-		snprintf(text, size, "group delete group_id=%u", id);
-	else
-		snprintf(text, size,
-			 "group insert_bucket group_id=%u,command_bucket_id=last,"
-			 "bucket=bucket_id:%u,output:1",
-			 id, random_below(random, 20));
-}
-
-// One line, as a list of its own that is no bundle.
-static int apply_alone(struct bridge *bridge, char *text, struct error *error)
-{
-	struct flow_list flows = { .bridge = bridge };
-	struct group_list groups = { .bridge = bridge };
-	int result;
-
-	if (!strncmp(text, "flow ", 5)) {
-		result = flow_list_add_line(&flows, text + 5, 1, error);
-		if (!result)
-			result = flow_list_apply(&flows, false, error);
-	} else {
-		result = group_list_add(&groups, text + 6, GROUP_MOD_ADD, 1, error);
-		if (!result)
-			result = group_list_apply(&groups, false, error);
-	}
-	flow_list_free(&flows);
-	group_list_free(&groups);
-	return result;
-}
-
 #define MAX_LINES 40
 
 // Returns the number of the line that is wrong, or 0.
@@ -689,7 +548,7 @@ static unsigned int apply_one_by_one(struct bridge *bridge, char lines[][256], u
 	struct error error;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (apply_alone(bridge, lines[i], &error))
+		if (changes_apply_alone(bridge, lines[i], &error))
 			return i + 1;
 	return 0;
 }
@@ -697,7 +556,7 @@ static unsigned int apply_one_by_one(struct bridge *bridge, char lines[][256], u
 static void assert_same(uint64_t seed, unsigned int round, const struct bridge *a,
 			const struct bridge *b, const char *changes)
 {
-	char *first = describe(a), *second = describe(b);
+	char *first = changes_describe(a), *second = changes_describe(b);
 
 	if (strcmp(first, second))
 		fail_msg("TEST_SEED=0x%llx, round %u: as a bundle\n%s\none by one\n%s\nof\n%s",
@@ -722,19 +581,19 @@ static void test_same_end(void **state)
 		const unsigned int n =
 			1 + random_below(&random, random_chance(&random, 50) ? MAX_LINES : 5);
 		struct text text = { 0 };
-		char *before = describe(&a->bridge), *after;
+		char *before = changes_describe(&a->bridge), *after;
 		int result;
 
 		for (unsigned int i = 0; i < n; i++) {
-			random_line(&random, lines[i], sizeof(lines[i]));
+			changes_random(&random, lines[i], sizeof(lines[i]));
 			text_addf(&text, "%s\n", lines[i]);
 		}
-		result = apply_text(&a->bridge, text.data, &error);
+		result = changes_apply(&a->bridge, text.data, &error);
 		if (result) {
 			unsigned int at;
 
 			n_refused++;
-			after = describe(&a->bridge);
+			after = changes_describe(&a->bridge);
 			if (strcmp(before, after))
 				fail_msg("TEST_SEED=0x%llx, round %u: refused, but\n%s\nbecame\n%s",
 					 (unsigned long long)seed, round, before, after);
@@ -780,8 +639,8 @@ static void test_each_wrong(void **state)
 
 	(void)state;
 	first_policy(&policy);
-	assert_int_equal(apply_text(&test->bridge, policy.text.data, &error), 0);
-	before = describe(&test->bridge);
+	assert_int_equal(changes_apply(&test->bridge, policy.text.data, &error), 0);
+	before = changes_describe(&test->bridge);
 	text_clear(&policy.text);
 	policy.n_lines = 0;
 	next_policy(&policy);
@@ -793,10 +652,10 @@ static void test_each_wrong(void **state)
 			rest = strchr(rest, '\n') + 1;
 		text_add_bytes(&text, policy.text.data, (size_t)(rest - policy.text.data));
 		text_addf(&text, "flow actions=group:12345\n%s", rest);
-		assert_int_equal(apply_text(&test->bridge, text.data, &error), -ENOENT);
+		assert_int_equal(changes_apply(&test->bridge, text.data, &error), -ENOENT);
 		assert_int_equal(error.line, k + 1);
 		assert_non_null(strstr(error.message, "has no group 12345"));
-		after = describe(&test->bridge);
+		after = changes_describe(&test->bridge);
 		assert_string_equal(before, after);
 		free(after);
 		text_free(&text);
@@ -814,8 +673,16 @@ static void test_bad_text(void **state)
 		int line, column;
 		const char *says;
 	} bad[] = {
-		{ "flow actions=drop\npacket-out in_port=1,actions=drop", 2, 1, "packet-out" },
-		{ "\n# nothing\n  flows actions=drop", 3, 3, "flow or group" },
+		{ "flow actions=drop\npacket-out in_port=CONTROLLER,actions=drop", 2, 0,
+		  "packet=HEX" },
+		{ "packet-out packet=00,actions=drop", 1, 0, "in_port" },
+		{ "packet-out in_port=CONTROLLER,packet=00,actions=drop", 1, 0, "1 bytes" },
+		{ "packet-outs in_port=1", 1, 1, "packet-out" },
+		{ "meter meter=1,kbps,bands=type=drop,rate=x", 1, 41, "rate" },
+		{ "meter add meter=1", 1, 0, "unit" },
+		{ "meter delete meter=1,kbps", 1, 0, "kbps" },
+		{ "meter", 1, 0, "" },
+		{ "\n# nothing\n  flows actions=drop", 3, 3, "flow, group, meter" },
 		{ "flow add priority=1,bad=3,actions=drop", 1, 21, "bad" },
 		{ "group add group_id=1,type=what", 1, 0, "what" },
 		{ "group", 1, 0, "" },
@@ -827,13 +694,13 @@ static void test_bad_text(void **state)
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct error error = { 0 };
 
-		assert_true(apply_text(&test->bridge, bad[i].text, &error) < 0);
+		assert_true(changes_apply(&test->bridge, bad[i].text, &error) < 0);
 		assert_int_equal(error.line, bad[i].line);
 		if (bad[i].column)
 			assert_int_equal(error.column, bad[i].column);
 		assert_non_null(strstr(error.message, bad[i].says));
 	}
-	assert_int_equal(apply_text(&test->bridge, "", &(struct error){ 0 }), 0);
+	assert_int_equal(changes_apply(&test->bridge, "", &(struct error){ 0 }), 0);
 	destroy_bridge(test);
 }
 

@@ -227,13 +227,19 @@ static void endless_rules_end(void **state)
 		"resubmit(,5),resubmit(,5),resubmit(,5),resubmit(,5),resubmit(,5),resubmit(,5)",
 		NULL
 	};
+	// Every second resubmit counts; in the other case all nest in clones.
+	static const char *const by_turns[] = { "actions=resubmit(,1),output:2",
+						"table=1,actions=resubmit(,0),output:2", NULL };
+	static const char *const clones[] = {
+		"actions=resubmit(,1),output:2",
+		"table=1,actions=clone(clone(clone(resubmit(,2)))),output:2",
+		"table=2,actions=clone(resubmit(,0)),output:2", NULL
+	};
 	const struct {
 		const char *const *flows;
 		enum drop_reason reason;
-	} cases[] = { { nested, DROP_DEPTH },
-		      { tail, DROP_BUDGET },
-		      { ports, DROP_DEPTH },
-		      { two_tables, DROP_BUDGET },
+	} cases[] = { { by_turns, DROP_DEPTH }, { clones, DROP_DEPTH }, { nested, DROP_DEPTH },
+		      { tail, DROP_BUDGET },    { ports, DROP_DEPTH },  { two_tables, DROP_BUDGET },
 		      { doubling, DROP_BUDGET } };
 	struct random random = { random_seed() };
 

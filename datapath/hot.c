@@ -22,4 +22,6 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.mac_table_lookup = mac_table_lookup,
 	.mac_table_refresh = mac_table_refresh,
 	.classifier_lookup = classifier_lookup,
+	.classifier_lookup_view = classifier_lookup_view,
+	.table_lookup_view = table_lookup_view,
 };

@@ -94,6 +94,7 @@ static void shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
 	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
+	table_lpm_forget(table, shape);
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
 }
@@ -161,29 +162,31 @@ void table_destroy(struct table *table)
 	}
 	table_index_free(&table->index);
 	table_index_free(&table->shapes);
+	table_index_free(&table->families);
 	free(table);
 }
 
-// The part in which the change is a single store that a packet sees or not, or NULL: a hash part
-// that has the flow's shape before and after the change. Where there are conjunctions, packets may
-// look more than once.
+// The part in which the change is a single store that a packet sees or not, or NULL: a hash or LPM
+// part that has the flow's shape before and after the change. Where there are conjunctions, packets
+// may look more than once.
 static const struct table_holder *changing_part(const struct table *table,
 						const struct table_shape *shape, uint32_t n_flows)
 {
 	const struct table_holder *part = shape->part;
 
-	return part && !shape->is_clause && !table->clauses &&
-			       part->classifier->id == CLASSIFIER_HASH &&
-			       n_flows >= SHAPE_HASH_MIN_FLOWS
-		       ? part
-		       : NULL;
+	if (!part || shape->is_clause || table->clauses)
+		return NULL;
+	if (part->family)
+		return table_lpm_stays(part) ? part : NULL;
+	return part->classifier->id == CLASSIFIER_HASH && n_flows >= SHAPE_HASH_MIN_FLOWS ? part
+											  : NULL;
 }
 
 // Before anything that lookups can see. A lookup that too many changes have overtaken holds us
 // back until it is through, which takes it microseconds: see table_lookup().
 //
-// Changes of one hash part that follow each other are one run, and count as one. A packet reads
-// one slot of such a part, once, so it sees the table as it was at that moment, however many of
+// Changes of one hash or LPM part that follow each other are one run, and count as one. A packet
+// takes its flow from one slot of such a part, once, so it sees the table as it was at that moment, however many of
 // them there are; only between parts could it see a table that never was.
 static void change_begin(struct table *table, const struct table_holder *part)
 {

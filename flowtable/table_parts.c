@@ -264,7 +264,8 @@ static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 	for (uint32_t i = 0; i < table->n_parts; i++) {
 		struct table_holder *bin = table->parts[i];
 
-		if (!bin->shape && !bin->dropped && bin->n_flows + n <= BIN_MAX_FLOWS)
+		if (!bin->shape && !bin->family && !bin->dropped &&
+		    bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
 	return NULL;
@@ -316,12 +317,16 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	struct table_shape *shape = flow->shape;
 	enum classifier_template_id id;
 	struct change change = { 0 };
+	int rc;
 
 	flow->owner = NULL;
 	if (table->n_published >= RECLAIM_INTERVAL) {
 		table->n_published = 0;
 		rcu_reclaim();
 	}
+	rc = table_lpm_insert(table, flow);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if (shape->part)
 		return part_insert(table, shape->part, flow);
 	id = choose_template(shape);
@@ -330,12 +335,12 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	return bin_add(table, &change, bin_with_room(table, 1), &flow, 1);
 }
 
-static void part_drop(struct table *table, struct table_holder *part)
+static int part_drop(struct table *table, struct table_holder *part)
 {
 	struct change change = { 0 };
 
 	change_drop(&change, part);
-	change_commit(table, &change);
+	return change_commit(table, &change);
 }
 
 // A shape that has become small goes back to the bins.
@@ -430,6 +435,10 @@ void table_parts_remove(struct table *table, struct flow *flow)
 {
 	struct table_holder *part = flow->owner;
 
+	if (part->family) {
+		table_lpm_remove(table, flow);
+		return;
+	}
 	part->classifier->template->remove(part->classifier, flow);
 	if (part->shape)
 		shape_part_remove(table, part->shape, flow->rank);
@@ -450,8 +459,53 @@ void table_parts_replace(struct flow *old, struct flow *flow)
 
 void table_parts_destroy(struct table *table)
 {
-	for (uint32_t i = 0; i < table->n_parts; i++)
+	for (uint32_t i = 0; i < table->n_parts; i++) {
+		table_lpm_destroy(table->parts[i]);
 		part_free(table->parts[i]);
+	}
 	free(table->parts);
 	free(table->view);
+}
+
+struct table_holder *table_part_add(struct table *table, enum classifier_template_id id,
+				    struct flow **flows, uint32_t n_flows)
+{
+	struct table_holder *part = part_create(id, flows, n_flows);
+	struct change change = { 0 };
+
+	if (change_add(&change, part) < 0 || change_commit(table, &change) < 0)
+		return NULL;
+	return part;
+}
+
+int table_part_drop(struct table *table, struct table_holder *part)
+{
+	return part_drop(table, part);
+}
+
+int table_part_bound(struct table *table, struct table_holder *part, uint64_t max_rank)
+{
+	const uint64_t before = part->max_rank;
+
+	part->max_rank = max_rank;
+	if (view_refresh(table) < 0) {
+		part->max_rank = before;
+		return -ENOMEM;
+	}
+	part->n_removed = 0;
+	part->is_stale = false;
+	return 0;
+}
+
+int table_bin_insert(struct table *table, struct flow *flow)
+{
+	struct change change = { 0 };
+
+	return bin_add(table, &change, bin_with_room(table, 1), &flow, 1);
+}
+
+void table_bin_remove(struct table *table, struct table_holder *bin, struct flow *flow)
+{
+	bin->classifier->template->remove(bin->classifier, flow);
+	bin_remove(table, bin, flow);
 }

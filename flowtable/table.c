@@ -9,6 +9,7 @@
 
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "flowtable/table_cost.h"
 #include "flowtable/table_internal.h"
 
 // A match as tables keep it: the words that it looks at, their masks and values.
@@ -427,6 +428,7 @@ unsigned int table_parts(const struct table *table, struct table_part *parts, un
 			.n_masks = part->classifier->n_masks,
 			.max_priority = (uint16_t)(part->max_rank >> FLOW_SEQUENCE_BITS),
 			.memory = part->classifier->template->memory(part->classifier),
+			.cycles = (uint32_t)(table_cost_measured(part->classifier) + 0.5),
 		};
 	}
 	return n;

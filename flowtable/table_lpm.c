@@ -15,6 +15,7 @@
 
 #include "common/hash.h"
 #include "flowtable/classifier/lpm.h"
+#include "flowtable/table_cost.h"
 
 // A family gets a part with this many flows, and loses it below that many.
 #define FAMILY_MIN_FLOWS (BIN_MAX_FLOWS + 1)
@@ -133,6 +134,27 @@ static bool shape_is_bulky(const struct table_shape *shape)
 	       lpm_place_of(shape->mask, shape->family->place.address, &place) >= LONG_PREFIX;
 }
 
+// Do lookups cost more now, by a fifth, than they would in one part? Flows in bins are taken to lie
+// in a bin of their own.
+static bool part_pays(const struct table_family *family, uint32_t n_flows)
+{
+	const size_t memory = sizeof(struct lpm_trie) + n_flows * sizeof(struct lpm_node);
+	double before = 0;
+	uint32_t n_in_bins = 0;
+
+	for (const struct table_shape *shape = family->shapes; shape; shape = shape->family_next) {
+		const struct classifier *own = shape->part ? shape->part->classifier : NULL;
+
+		if (own && !shape_is_bulky(shape))
+			before += table_cost_nominal((enum classifier_template_id)own->id,
+						     own->n_flows, own->template->memory(own));
+		else if (!own)
+			n_in_bins += shape->n_flows;
+	}
+	before += table_cost_nominal(CLASSIFIER_LINEAR, n_in_bins, 0);
+	return before > 1.2 * table_cost_nominal(CLASSIFIER_LPM, n_flows, memory);
+}
+
 // The family's flows that an LPM part would have. NULL: few, or no memory.
 static struct flow **family_flows(const struct table_family *family, uint32_t *n_flows)
 {
@@ -145,7 +167,8 @@ static struct flow **family_flows(const struct table_family *family, uint32_t *n
 			n_shapes += shape->n_flows > 0;
 		}
 	*n_flows = n;
-	if (n < FAMILY_MIN_FLOWS || n_shapes < FAMILY_MIN_SHAPES || n < family->hopeless_below)
+	if (n < FAMILY_MIN_FLOWS || n_shapes < FAMILY_MIN_SHAPES || n < family->hopeless_below ||
+	    !part_pays(family, n))
 		return NULL;
 	flows = malloc(n * sizeof(struct flow *));
 	n = 0;

@@ -452,13 +452,15 @@ static void render_cost(const json_t *answer, struct text *text)
 	json_array_foreach ((json_t *)answer, i, table) {
 		add_number(text, "table ", table, "table");
 		add_number(text, ": ", table, "flows");
-		text_add(text, " flows\n");
+		add_number(text, " flows, at most ", table, "cycles");
+		text_add(text, " cycles for each packet\n");
 		json_array_foreach (json_object_get(table, "parts"), k, part) {
 			text_addf(text, "    %-10s", string(part, "template"));
 			add_number(text, " flows=", part, "flows");
 			add_number(text, ", masks=", part, "masks");
 			add_number(text, ", max_priority=", part, "max_priority");
 			add_number(text, ", memory=", part, "memory");
+			add_number(text, ", cycles=", part, "cycles");
 			text_add(text, "\n");
 		}
 	}

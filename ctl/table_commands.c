@@ -22,21 +22,26 @@ static json_t *describe_cost(const struct bridge *bridge)
 		json_t *list = json_array();
 		unsigned int n = table ? table_parts(table, parts, 64) : 0;
 
+		json_int_t cycles = 0;
+
 		if (n > 64)
 			n = 64;
 		for (unsigned int i = 0; i < n; i++)
+			cycles += parts[i].cycles;
+		for (unsigned int i = 0; i < n; i++)
 			json_array_append_new(
-				list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "template",
+				list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "template",
 						parts[i].template_name, "flows",
 						(json_int_t)parts[i].n_flows, "masks",
 						(json_int_t)parts[i].n_masks, "max_priority",
 						(json_int_t)parts[i].max_priority, "memory",
-						(json_int_t)parts[i].memory));
+						(json_int_t)parts[i].memory, "cycles",
+						(json_int_t)parts[i].cycles));
 		if (table)
-			json_array_append_new(result,
-					      json_pack("{s:I, s:I, s:o}", "table", (json_int_t)id,
-							"flows", (json_int_t)table_size(table),
-							"parts", list));
+			json_array_append_new(result, json_pack("{s:I, s:I, s:I, s:o}", "table",
+								(json_int_t)id, "flows",
+								(json_int_t)table_size(table),
+								"cycles", cycles, "parts", list));
 		else
 			json_decref(list);
 	}

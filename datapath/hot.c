@@ -23,4 +23,5 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.mac_table_refresh = mac_table_refresh,
 	.classifier_lookup = classifier_lookup,
 	.classifier_lookup_view = classifier_lookup_view,
+	.table_lookup_view = table_lookup_view,
 };

@@ -30,9 +30,12 @@ struct hot {
 	bool (*mac_table_refresh)(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
 				  uint32_t ofport);
 
-	// One sub-classifier alone: for tests.
+	// One sub-classifier alone, and a table in a view: for tests.
 	classifier_lookup_function *classifier_lookup;
 	classifier_view_function *classifier_lookup_view;
+	void (*table_lookup_view)(const struct table *table, const struct key_vector *keys,
+				  uint64_t packets, const struct flow *results[VECTOR_SIZE],
+				  enum flow_view view);
 };
 
 // The chosen build; hot_select() must have been called.

@@ -9,6 +9,7 @@
 
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "flowtable/table_cost.h"
 #include "flowtable/table_internal.h"
 
 // A match as tables keep it: the words that it looks at, their masks and values.
@@ -94,6 +95,7 @@ static void shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
 	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
+	table_lpm_forget(table, shape);
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
 }
@@ -161,29 +163,31 @@ void table_destroy(struct table *table)
 	}
 	table_index_free(&table->index);
 	table_index_free(&table->shapes);
+	table_index_free(&table->families);
 	free(table);
 }
 
-// The part in which the change is a single store that a packet sees or not, or NULL: a hash part
-// that has the flow's shape before and after the change. Where there are conjunctions, packets may
-// look more than once.
+// The part in which the change is a single store that a packet sees or not, or NULL: a hash or LPM
+// part that has the flow's shape before and after the change. Where there are conjunctions, packets
+// may look more than once.
 static const struct table_holder *changing_part(const struct table *table,
 						const struct table_shape *shape, uint32_t n_flows)
 {
 	const struct table_holder *part = shape->part;
 
-	return part && !shape->is_clause && !table->clauses &&
-			       part->classifier->id == CLASSIFIER_HASH &&
-			       n_flows >= SHAPE_HASH_MIN_FLOWS
-		       ? part
-		       : NULL;
+	if (!part || shape->is_clause || table->clauses)
+		return NULL;
+	if (part->family)
+		return table_lpm_stays(part) ? part : NULL;
+	return part->classifier->id == CLASSIFIER_HASH && n_flows >= SHAPE_HASH_MIN_FLOWS ? part
+											  : NULL;
 }
 
 // Before anything that lookups can see. A lookup that too many changes have overtaken holds us
 // back until it is through, which takes it microseconds: see table_lookup().
 //
-// Changes of one hash part that follow each other are one run, and count as one. A packet reads
-// one slot of such a part, once, so it sees the table as it was at that moment, however many of
+// Changes of one hash or LPM part that follow each other are one run, and count as one. A packet
+// takes its flow from one slot of such a part, once, so it sees the table as it was at that moment, however many of
 // them there are; only between parts could it see a table that never was.
 static void change_begin(struct table *table, const struct table_holder *part)
 {
@@ -424,6 +428,7 @@ unsigned int table_parts(const struct table *table, struct table_part *parts, un
 			.n_masks = part->classifier->n_masks,
 			.max_priority = (uint16_t)(part->max_rank >> FLOW_SEQUENCE_BITS),
 			.memory = part->classifier->template->memory(part->classifier),
+			.cycles = (uint32_t)(table_cost_measured(part->classifier) + 0.5),
 		};
 	}
 	return n;

@@ -88,6 +88,7 @@ struct table_part {
 	uint32_t n_masks;
 	uint16_t max_priority;
 	size_t memory; // bytes
+	uint32_t cycles; // for each packet that is looked up in it (table_cost.h)
 };
 unsigned int table_parts(const struct table *table, struct table_part *parts, unsigned int max);
 

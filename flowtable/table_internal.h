@@ -65,6 +65,7 @@ struct table {
 	struct flow *flows; // list_next and list_prev; those of one shape lie in a row
 	struct table_index index; // of flows by mask, values and priority
 	struct table_index shapes; // by mask
+	struct table_index families; // shapes that may be searched as one routing table
 	struct table_holder **parts; // by falling max_rank
 	uint32_t n_parts;
 	uint32_t parts_size;
@@ -82,12 +83,15 @@ struct table_shape {
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
 	uint32_t n_expected; // how many are about to be inserted
-	struct table_holder *part; // its own, or NULL while its flows are in bins or in the mix
+	struct table_holder *part; // its own or its family's; NULL: its flows are in bins or the mix
+	struct table_family *family; // table_lpm.c; or NULL
+	struct table_shape *family_next;
 };
 
 struct table_holder {
 	struct classifier *classifier;
-	struct table_shape *shape; // NULL: a bin or the mix
+	struct table_shape *shape; // whose part it is; NULL: a family's, a bin or the mix
+	struct table_family *family; // whose part it is; or NULL
 	uint64_t max_rank;
 	uint32_t n_removed; // since max_rank was exact
 	bool is_stale; // the flow that had max_rank is gone
@@ -105,6 +109,22 @@ void table_parts_remove(struct table *table, struct flow *flow);
 
 void table_parts_replace(struct flow *old, struct flow *flow);
 void table_parts_destroy(struct table *table);
+
+// Steps of which changes are made; each is one new view. NULL or -ENOMEM: nothing has changed.
+struct table_holder *table_part_add(struct table *table, enum classifier_template_id id,
+				    struct flow **flows, uint32_t n_flows);
+int table_part_drop(struct table *table, struct table_holder *part);
+int table_part_bound(struct table *table, struct table_holder *part, uint64_t max_rank);
+int table_small_insert(struct table *table, struct flow *flow);
+void table_small_remove(struct table *table, struct table_holder *bin, struct flow *flow);
+
+// Prefixes of one address (table_lpm.c). 1: the flow is in its family's part. 0: it belongs
+// somewhere else. -ENOMEM: nothing has changed.
+int table_lpm_insert(struct table *table, struct flow *flow);
+void table_lpm_remove(struct table *table, struct flow *flow); // whose owner is a family's part
+void table_lpm_forget(struct table *table, struct table_shape *shape);
+void table_lpm_destroy(struct table_holder *part); // before it is freed
+bool table_lpm_stays(const struct table_holder *part); // when one flow goes
 
 // The same for flows with conjunctions.
 int table_clauses_insert(struct table *table, struct flow *flow);

@@ -284,6 +284,8 @@ static uint32_t change_join(struct table *table, struct change *change)
 	for (uint32_t i = 0; i < table->n_parts && change->n_drop < CHANGE_MAX_PARTS; i++) {
 		struct table_holder *part = table->parts[i];
 
+		if (part->family)
+			continue;
 		if (!part->shape) {
 			change_drop(change, part);
 			n += part->n_flows;
@@ -392,7 +394,7 @@ static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 	for (uint32_t i = 0; i < table->n_parts; i++) {
 		struct table_holder *bin = table->parts[i];
 
-		if (!bin->shape && bin != table->mix && !bin->dropped &&
+		if (!bin->shape && !bin->family && bin != table->mix && !bin->dropped &&
 		    bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
@@ -456,19 +458,23 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	struct table_shape *shape = flow->shape;
 	enum classifier_template_id id;
 	struct change change = { 0 };
+	int rc;
 
 	flow->owner = NULL;
 	if (table->n_published >= RECLAIM_INTERVAL) {
 		table->n_published = 0;
 		rcu_reclaim();
 	}
+	rc = table_lpm_insert(table, flow);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if (shape->part)
 		return part_insert(table, shape->part, flow);
 	id = choose_template(table, shape);
 	if (id != CLASSIFIER_LINEAR)
 		return shape_promote(table, shape, id);
 	if (table->mix) {
-		int rc = mix_insert(table, flow);
+		rc = mix_insert(table, flow);
 
 		table->mix->classifier->n_masks += rc == 0 && shape->n_flows == 1;
 		return rc;
@@ -478,12 +484,12 @@ int table_parts_insert(struct table *table, struct flow *flow)
 	return bin_add(table, &change, bin_with_room(table, 1), &flow, 1);
 }
 
-static void part_drop(struct table *table, struct table_holder *part)
+static int part_drop(struct table *table, struct table_holder *part)
 {
 	struct change change = { 0 };
 
 	change_drop(&change, part);
-	change_commit(table, &change);
+	return change_commit(table, &change);
 }
 
 // The shape's flows are in its own part and in the mix, until the first is gone: lookups find the
@@ -648,13 +654,16 @@ void table_parts_remove(struct table *table, struct flow *flow)
 {
 	struct table_holder *part = flow->owner;
 
+	if (part->family) {
+		table_lpm_remove(table, flow);
+		return;
+	}
+	if (!part->shape) {
+		table_small_remove(table, part, flow);
+		return;
+	}
 	part->classifier->template->remove(part->classifier, flow);
-	if (part->shape)
-		shape_part_remove(table, part->shape, flow->rank);
-	else if (part == table->mix)
-		mix_remove(table, flow);
-	else
-		bin_remove(table, part, flow);
+	shape_part_remove(table, part->shape, flow->rank);
 }
 
 void table_parts_replace(struct flow *old, struct flow *flow)
@@ -670,8 +679,63 @@ void table_parts_replace(struct flow *old, struct flow *flow)
 
 void table_parts_destroy(struct table *table)
 {
-	for (uint32_t i = 0; i < table->n_parts; i++)
+	for (uint32_t i = 0; i < table->n_parts; i++) {
+		table_lpm_destroy(table->parts[i]);
 		part_free(table->parts[i]);
+	}
 	free(table->parts);
 	free(table->view);
+}
+
+struct table_holder *table_part_add(struct table *table, enum classifier_template_id id,
+				    struct flow **flows, uint32_t n_flows)
+{
+	struct table_holder *part = part_create(id, flows, n_flows);
+	struct change change = { 0 };
+
+	if (change_add(&change, part) < 0 || change_commit(table, &change) < 0)
+		return NULL;
+	return part;
+}
+
+int table_part_drop(struct table *table, struct table_holder *part)
+{
+	return part_drop(table, part);
+}
+
+int table_part_bound(struct table *table, struct table_holder *part, uint64_t max_rank)
+{
+	const uint64_t before = part->max_rank;
+
+	part->max_rank = max_rank;
+	if (view_refresh(table) < 0) {
+		part->max_rank = before;
+		return -ENOMEM;
+	}
+	part->n_removed = 0;
+	part->is_stale = false;
+	return 0;
+}
+
+int table_small_insert(struct table *table, struct flow *flow)
+{
+	struct change change = { 0 };
+	int rc;
+
+	if (!table->mix)
+		return table->n_binned < BINS_MAX_FLOWS
+			       ? bin_add(table, &change, bin_with_room(table, 1), &flow, 1)
+			       : mix_begin(table, flow);
+	rc = mix_insert(table, flow);
+	table->mix->classifier->n_masks += rc == 0 && flow == flow->shape->first;
+	return rc;
+}
+
+void table_small_remove(struct table *table, struct table_holder *part, struct flow *flow)
+{
+	part->classifier->template->remove(part->classifier, flow);
+	if (part == table->mix)
+		mix_remove(table, flow);
+	else
+		bin_remove(table, part, flow);
 }

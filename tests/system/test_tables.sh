@@ -138,6 +138,19 @@ check "dump-tables counts" equal "$(vsctl dump-tables "$bridge" --json |
 check "... in words" grep -q "active=3, lookup=0, matched=0" <<<"$(vsctl dump-tables "$bridge")"
 check "... and what searching costs" grep -q "template\|hash" \
 	<<<"$(vsctl dump-tables "$bridge" --cost; vsctl dump-tables "$bridge" --cost --json)"
+check "... in cycles" grep -q "at most [0-9]* cycles.*cycles=[0-9]" \
+	<<<"$(vsctl dump-tables "$bridge" --cost | tr '\n' ' ')"
+check "... also as JSON" equal "$(vsctl dump-tables "$bridge" --cost --json |
+	jq '[.[] | select(.cycles != ([.parts[].cycles] | add // 0))] | length')" 0
+routes=$(mktemp)
+for i in {0..99}; do
+	echo "table=9,ip,nw_dst=10.$i.128.0/$((17 + i % 8)),actions=drop"
+done >"$routes"
+must "a hundred routes" vsctl add-flows "$bridge" "$routes"
+rm -f "$routes"
+check "... are one part" equal "$(vsctl dump-tables "$bridge" --cost --json |
+	jq -r '.[] | select(.table == 9).parts[] | "\(.template) \(.flows) \(.masks)"')" "lpm 100 8"
+must "... and gone" vsctl del-flows "$bridge" table=9
 check "dump-table-desc" vsctl mod-table "$bridge" acl vacancy:20,80
 check "... tells of the vacancy" grep -q "vacancy=on vacancy_down=20% vacancy_up=80% vacancy=0%" \
 	<<<"$(vsctl dump-table-desc "$bridge")"

@@ -13,6 +13,7 @@
 #include "common/rcu.h"
 #include "flowtable/classifier/classifier.h"
 #include "flowtable/classifier/hash.h"
+#include "flowtable/classifier/lpm.h"
 #include "tests/unit/flow_helper.h"
 
 // Every CPU level's build of the hot code is tested. (Without the rest of the switch, the code
@@ -40,6 +41,28 @@ static uint64_t n_compared;
 static uint64_t n_found;
 static struct helper_packets packets;
 
+// Prefixes need addresses that share beginnings of every length, in word 3.
+static bool with_addresses;
+static bool longer_is_higher; // priorities agree with lengths
+
+static uint64_t random_addresses(void)
+{
+	uint64_t word = helper_random() & helper_random() & 0xffff00c1ffff00c1ULL;
+
+	return helper_below(2) ? rte_cpu_to_be_64(word) : rte_cpu_to_be_64(helper_random());
+}
+
+static void random_prefix(struct match *match, bool is_source)
+{
+	unsigned int length = helper_below(33);
+	rte_be32_t mask = length ? rte_cpu_to_be_32(UINT32_MAX << (32 - length)) : 0;
+
+	if (is_source)
+		match->mask.core.ip_src = mask;
+	else
+		match->mask.core.ip_dst = mask;
+}
+
 static void flow_replaced(struct flow *flow)
 {
 	flow_defer_free(flow);
@@ -52,8 +75,13 @@ static void entry_create(const struct match *mask)
 
 	entry->match = *mask;
 	helper_values(&entry->match);
-	entry->flow = helper_flow(&entry->match, (uint16_t)helper_below(4));
-	entry->flow->rank = flow_rank(entry->flow->priority, n_inserted++);
+	if (with_addresses)
+		entry->match.value.words[3] = random_addresses() & entry->match.mask.words[3];
+	entry->flow = helper_flow(
+		&entry->match,
+		(uint16_t)(longer_is_higher ? __builtin_popcountll(entry->match.mask.words[3]) / 8
+					    : helper_below(4)));
+	entry->flow->rank = flow_rank(entry->flow->priority, 2 * n_inserted++);
 	flow_set_state(entry->flow,
 		       helper_below(4) ? FLOW_NORMAL : (enum flow_state)helper_below(3));
 }
@@ -73,6 +101,7 @@ static const struct flow *naive_best(unsigned int packet, enum flow_view view)
 }
 
 // Results start with what an earlier part may have found: worse, better or nothing.
+// (Its sequence number is odd, those of flows are even.)
 static void check_lookup(const struct classifier *classifier)
 {
 	uint64_t set = helper_packet_set_random();
@@ -80,6 +109,11 @@ static void check_lookup(const struct classifier *classifier)
 	struct classifier_result result, before;
 
 	helper_packets_random(&packets);
+	for (unsigned int i = 0; with_addresses && i < VECTOR_SIZE; i++)
+		helper_packet_set(&packets, i, 3,
+				  n_entries && helper_below(2)
+					  ? entries[helper_below(n_entries)].match.value.words[3]
+					  : random_addresses());
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 		result.rank[i] = helper_below(2) ? 0 : flow_rank((uint16_t)helper_below(5), 7777);
 		result.flow[i] = result.rank[i] ? (const struct flow *)&packets : NULL;
@@ -99,6 +133,36 @@ static void check_lookup(const struct classifier *classifier)
 		n_compared++;
 		n_found += best != NULL;
 	}
+}
+
+static const struct flow *naive_best_visible(unsigned int packet, enum flow_view view)
+{
+	const struct flow *best = NULL;
+	struct key key;
+
+	helper_packet_key(&packets, packet, &key);
+	for (unsigned int i = 0; i < n_entries; i++)
+		if (flow_is_visible(entries[i].flow, view) &&
+		    match_covers(&entries[i].match, &key) &&
+		    (!best || entries[i].flow->rank > best->rank))
+			best = entries[i].flow;
+	return best;
+}
+
+// The packets of the last lookup again, while some flows are on their way in or out.
+static void check_view(const struct classifier *classifier)
+{
+	enum flow_view view = helper_below(2) ? VIEW_BEFORE : VIEW_AFTER;
+	uint64_t set = helper_packet_set_random();
+	struct classifier_result result = { 0 };
+
+	for (unsigned int i = 0; i < n_entries; i++)
+		flow_set_state(entries[i].flow, (enum flow_state)helper_below(3));
+	CLASSIFIER_LOOKUP_VIEW(classifier, &packets.keys, set, &result, view);
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+		assert_ptr_equal(result.flow[i], set >> i & 1 ? naive_best_visible(i, view) : NULL);
+	for (unsigned int i = 0; i < n_entries; i++)
+		flow_set_state(entries[i].flow, FLOW_NORMAL);
 }
 
 static struct classifier *rebuild(const struct classifier_template *template,
@@ -150,6 +214,20 @@ static void change_replace(struct classifier *classifier)
 	flow_replaced(old);
 }
 
+// Prefixes of one address, and something beside them that is the same in all masks.
+static void prefix_masks(struct match *masks, unsigned int n_masks)
+{
+	const bool is_source = helper_below(2);
+	const unsigned int contexts = helper_below(3);
+
+	memset(masks, 0, n_masks * sizeof(*masks));
+	for (unsigned int m = 0; m < n_masks; m++) {
+		masks[m].mask.words[1] = contexts > 0 ? UINT64_MAX : 0; // zero in flows and packets
+		masks[m].mask.words[9] = contexts > 1 ? 3 : 0;
+		random_prefix(&masks[m], is_source);
+	}
+}
+
 // One classifier's life: built, changed, emptied.
 static void run_template(const struct classifier_template *template, unsigned int n_masks,
 			 unsigned int max_flows, unsigned int n_changes)
@@ -164,6 +242,8 @@ static void run_template(const struct classifier_template *template, unsigned in
 			 !memcmp(&masks[m].mask, &(struct key){ 0 }, sizeof(struct key)));
 	if (template == &classifier_const)
 		memset(masks, 0, sizeof(masks));
+	if (template == &classifier_lpm)
+		prefix_masks(masks, n_masks);
 	n_entries = 0;
 	for (unsigned int n = 1 + helper_below(max_flows); n > 0; n--)
 		entry_create(&masks[helper_below(n_masks)]);
@@ -173,6 +253,7 @@ static void run_template(const struct classifier_template *template, unsigned in
 		unsigned int what = helper_below(3);
 
 		check_lookup(classifier);
+		check_view(classifier);
 		if (what == 0 && n_entries < max_flows)
 			classifier = change_insert(classifier, &masks[helper_below(n_masks)]);
 		else if (what == 1 && n_entries > 0)
@@ -263,6 +344,17 @@ static void test_bitvector_wide(void **state)
 	classifier_bitvector.destroy(classifier);
 	for (unsigned int i = 0; i < N; i++)
 		flow_free(flows[i]);
+}
+
+static void test_lpm(void **state)
+{
+	(void)state;
+	with_addresses = true;
+	for (unsigned int i = 0; i < 240; i++) {
+		longer_is_higher = i % 2;
+		run_template(&classifier_lpm, 1 + helper_below(8), 1 + helper_below(MAX_FLOWS), 60);
+	}
+	with_addresses = longer_is_higher = false;
 }
 
 static void test_reference(void **state)
@@ -393,11 +485,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_suits),           cmocka_unit_test(test_const),
-		cmocka_unit_test(test_linear),          cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_reference),       cmocka_unit_test(test_hash_grows),
-		cmocka_unit_test(test_hash_collisions), cmocka_unit_test(test_bitvector),
-		cmocka_unit_test(test_bitvector_wide),
+		cmocka_unit_test(test_suits),      cmocka_unit_test(test_const),
+		cmocka_unit_test(test_linear),     cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_lpm),        cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_hash_grows), cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_bitvector),  cmocka_unit_test(test_bitvector_wide),
 	};
 	int n_failed = 0;
 

@@ -214,7 +214,7 @@ class Run:
                     ovs.set(setting)
                 warm = workload.warm / (1 if setting == settings[1] else 2)
                 if self.options.quick:
-                    warm = min(warm, 2)
+                    warm = min(warm, 3)
                 early[name] = self.warm_and_stop(ovs, name, warm)
                 self.windows(base + [(name, ovs)])
         for name, peer in (("ours", ours), ("ovs default", ovs)):
@@ -273,7 +273,7 @@ def run_all(options, directory):
         except (peers.Failure, OSError, ValueError, KeyError) as failure:
             run.row["failures"]["the workload"] = str(failure)
         finally:
-            run.end()
+            run.end()  # what a second signal leaves of it ends with this program
             shutil.rmtree(here, ignore_errors=True)
         row = report.summarize(run.row, workload, mhz, rows)
         rows.append(row)
@@ -298,6 +298,8 @@ def main():
     try:
         run_all(options, directory)
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         shutil.rmtree(directory, ignore_errors=True)
 
 

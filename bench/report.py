@@ -35,6 +35,7 @@ def summarize(row, workload, mhz, earlier):
                 row["net_cycles"][name] = mhz * 1e6 / value - mhz * 1e6 / floor
     row["ratio"] = ours / tried[best] if ours and best and tried[best] else None
     row["share_of_floor"] = ours / floor if ours and floor else None
+    row["warm"] = workload.warm
     row["target_ratio"] = float(workload.get("ratio", "0")) or None
     row["target_share"] = float(workload.get("share", "0")) / 100 or None
     remarks(row, workload, earlier)
@@ -48,6 +49,10 @@ def remarks(row, workload, earlier):
     ours, theirs = row["sent"].get("ours"), row["sent"].get(row["ovs_best"])
     if ours is not None and theirs is not None and abs(ours - theirs) > 0.02:
         notes.append("ours sends on %.1f %% of the packets, OVS %.1f %%" % (ours * 100, theirs * 100))
+    windows = row["rates"].get(row["ovs_best"], [])
+    if len(windows) > 1 and windows[-1] > 1.2 * windows[0]:
+        notes.append("OVS was still warming up after %g s: %s Mpps at first, %s at last" % (
+            row["warm"], mpps(windows[0]), mpps(windows[-1])))
     reference = next((r for r in earlier if r["name"] == workload.get("compare-to")), None)
     if reference:
         for name, label in (("ours", "ours"), ("ovs default", "OVS default")):
@@ -164,11 +169,12 @@ file; `bench/README.md` says how it measures.
 
 - Rates are millions of packets received each second in which the thread had its core; medians.
 - *testpmd* with an r: the capture is too long for `infinite_rx`, or changes; all three programs read
-  it through `bench/replay.c`, which costs each of them more per packet.
+  it through `bench/replay.c`; compare shares with an r only with each other.
 - *net*: TSC cycles a packet costs beyond testpmd's.
 - *OVS best*: the best of its default and of what is known to help it (*with*: `smc` is
   `smc-enable=true` with a flow limit of 1,000,000 and an idle time of 300 s; `emc 1` adds
-  `emc-insert-inv-prob=1`), each warmed up for as long as the rate rises, at most as the workload says.
+  `emc-insert-inv-prob=1`), each warmed up until the rate is steady, at most as long as
+  *Workloads* says (with the default and with `emc 1` half of that).
 - *ratio* is to OVS's best, *share* is of testpmd; beside each, what we aim for.
 - *spread*: (largest - smallest) / median, ours / OVS's best.
 - *80 %*: time from the addition of the port to 80 % of the rate; OVS with default settings.
@@ -187,8 +193,8 @@ def write_markdown(path, rows, options, mhz):
     if notes:
         lines += ["", "## Remarks", ""] + notes
     lines += ["", "## Workloads", ""]
-    lines += ["- **%s** (`bench/workloads/%s.conf`): %s" % (row["title"], row["name"], row["about"])
-              for row in rows]
+    lines += ["- **%s** (`bench/workloads/%s.conf`, OVS warms up for at most %g s): %s" % (
+        row["title"], row["name"], row["warm"], row["about"]) for row in rows]
     with open(path + ".new", "w") as out:
         out.write("\n".join(lines) + "\n")
     os.replace(path + ".new", path)

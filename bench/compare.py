@@ -37,7 +37,7 @@ def tsc_mhz():
 
 
 class Workload:
-    def __init__(self, name):
+    def __init__(self, name, patience):
         path = os.path.join(HERE, "workloads", name + ".conf")
         parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
         parser.optionxform = str
@@ -48,7 +48,7 @@ class Workload:
         self.get = parser["workload"].get
         self.title, self.about = self.get("title"), self.get("about")
         self.quick = self.get("quick", "no") == "yes"
-        self.warm = float(self.get("warm", "2"))
+        self.warm = float(self.get("warm", "2")) * patience
 
     def cached(self, words):
         """A capture, made once."""
@@ -104,12 +104,24 @@ def rate_between(a, b):
     return received / seconds, (b[3] - a[3]) / received if received else None
 
 
+def seconds_steady(rates):
+    """For how long the rate has neither risen nor swung, by rates taken every STEP."""
+    for count in range(len(rates), 9, -1):
+        last = rates[-count:]
+        third = count // 3
+        if 0 < max(last) < 1.2 * min(last) and statistics.median(
+                last[-third:]) < 1.01 * statistics.median(last[:third]):
+            return count * STEP
+    return 0
+
+
 class Run:
     """One workload on all peers."""
 
     def __init__(self, workload, options, directory, core, shim, mhz):
         self.workload, self.options, self.dir = workload, options, directory
         self.core, self.shim, self.mhz = core, shim, mhz
+        self.steady = max(1.5, workload.warm / 4)
         self.alive = []
         self.row = {"name": workload.name, "title": workload.title, "about": workload.about,
                     "failures": {}, "rates": {}, "sent": {}, "time_to_80": {}}
@@ -140,7 +152,7 @@ class Run:
             time.sleep(STEP)
             samples.append(peer.sample())
             rates.append(rate_between(samples[-2], samples[-1])[0])
-            if len(rates) >= 15 and max(rates[-15:]) > 0 and min(rates[-15:]) > 0.9 * max(rates):
+            if seconds_steady(rates) >= self.steady:
                 break
         return samples
 
@@ -245,6 +257,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="fewer workloads, under 3 minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of one measurement")
+    parser.add_argument("--patience", type=float, default=1,
+                        help="OVS may take so many times as long to warm up as the workload says")
     parser.add_argument("--no-ovs", action="store_true", help="only the floor and the switch")
     parser.add_argument("--write", action="store_true", help="write docs/BENCHMARKS.md")
     parser.add_argument("workload", nargs="*")
@@ -259,7 +273,7 @@ def run_all(options, directory):
     core, shim, mhz = os.cpu_count() - 1, build_shim(), tsc_mhz()
     with open(os.path.join(HERE, "workloads", "ORDER")) as order:
         names = options.workload or order.read().split()
-    workloads = [Workload(name) for name in names]
+    workloads = [Workload(name, options.patience) for name in names]
     if options.quick and not options.workload:
         workloads = [workload for workload in workloads if workload.quick]
     rows, start = [], time.monotonic()

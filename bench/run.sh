@@ -1,7 +1,8 @@
 #!/bin/bash
 # The switch beside OVS-DPDK and testpmd, workload by workload.
 #
-#   bench/run.sh [--quick] [--write] [--rounds N] [--seconds S] [--no-ovs] [WORKLOAD...]
+#   bench/run.sh [--quick] [--write] [--rounds N] [--seconds S] [--patience N] [--no-ovs]
+#                [WORKLOAD...]
 #
 # Results go to build/bench.json, with --write to docs/BENCHMARKS.md too. Workloads are the files of
 # bench/workloads; with none named, all run (--quick: those that say so).

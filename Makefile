@@ -3,6 +3,7 @@
 #   make              build/vswitchd and build/vsctl
 #   make demo         two virtual machines talk through flow rules
 #   make test         lint, unit, system and virtual machine tests
+#   make bench        rates beside OVS-DPDK; bench-quick takes less than 3 minutes
 #   make install      PREFIX (default /usr/local) and DESTDIR are honoured
 #   SANITIZE=address,undefined    build with sanitizers
 #   CC=clang          build with clang
@@ -86,7 +87,7 @@ hot_object = $(patsubst %.c,$(BUILD)/hot/$(2)/%.o,$(1))
 LIBRARY := $(BUILD)/libvswitch.a
 HOT_OBJECTS := $(if $(HOT_SOURCES),$(foreach l,$(HOT_LEVELS),$(BUILD)/hot/$(l).o))
 
-.PHONY: all clean install uninstall test demo lint bench unit system vm
+.PHONY: all clean install uninstall test demo lint bench bench-quick unit system vm
 
 all: $(BUILD)/vswitchd $(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash
 
@@ -170,8 +171,12 @@ test:
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
 	@tests/run.sh lint unit system vm
 
-bench: all
-	@bench/run.sh
+# Beside OVS-DPDK and testpmd; writes docs/BENCHMARKS.md and build/bench.json. The quick one has fewer
+# workloads and rounds, and writes only the latter.
+bench bench-quick:
+	@scripts/install-deps.sh build bench
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write)
 
 install: all
 	install -D -m 755 $(BUILD)/vswitchd $(DESTDIR)$(PREFIX)/sbin/vswitchd

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install what is missing of the Debian packages for GROUP...: build, demo, test.
+# Install what is missing of the Debian packages for GROUP...: build, demo, test, bench.
 # With nothing missing it does nothing, needs no network and no root. "-n" only lists.
 set -eu
 
@@ -15,8 +15,11 @@ groups[demo]="qemu-system-x86 cpio iperf3 kmod"
 groups[test]="${groups[demo]} clang clang-format libclang-rt-14-dev libcmocka-dev cppcheck codespell
 	shellcheck dpdk-dev socat iproute2 ethtool tcpdump iputils-ping procps sqlite3 jq man-db python3"
 
+# What the benchmark compares with. The packages' services are not wanted (see below).
+groups[bench]="openvswitch-switch-dpdk dpdk-dev python3"
+
 usage() {
-	echo "usage: $0 [-n] build|demo|test..." >&2
+	echo "usage: $0 [-n] build|demo|test|bench..." >&2
 	exit 2
 }
 
@@ -59,7 +62,8 @@ fi
 
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d made_policy=
+trap 'rm -f "$log"; [[ ! $made_policy ]] || rm -f "$policy"' EXIT
 run() {
 	"$@" >"$log" 2>&1 && return
 	tail -n 20 "$log" >&2
@@ -67,6 +71,23 @@ run() {
 	exit 1
 }
 
+# Services that come with packages are neither started now nor when the machine starts, unless they
+# were there before: the benchmark runs programs of its own.
+services=()
+if [[ " ${missing[*]} " == *" openvswitch-"* ]]; then
+	for service in openvswitch-switch ovs-vswitchd ovsdb-server dpdk; do
+		[[ -e /lib/systemd/system/$service.service ]] || services+=("$service")
+	done
+	if [[ ! -e $policy ]]; then
+		made_policy=1
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+	fi
+fi
+
 echo "Installing with apt: ${missing[*]}"
 run apt-get -q update
 run apt-get -q install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}"
+if ((${#services[@]})) && command -v systemctl >/dev/null; then
+	systemctl disable "${services[@]}" >/dev/null 2>&1 || true
+fi

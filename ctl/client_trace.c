@@ -52,8 +52,7 @@ static bool is_hex(const char *word)
 	return !word[strspn(word, "0123456789abcdefABCDEFxX: \t\r\n")];
 }
 
-int client_attach_packet(json_t *request, struct text *attached, json_t *files,
-			 struct error *error)
+int client_attach_packet(json_t *request, struct text *attached, json_t *files, struct error *error)
 {
 	json_t *args = json_object_get(request, "args");
 	const json_t *options = json_object_get(request, "options");

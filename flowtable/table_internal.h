@@ -83,7 +83,8 @@ struct table_shape {
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
 	uint32_t n_expected; // how many are about to be inserted
-	struct table_holder *part; // its own or its family's; NULL: its flows are in bins or the mix
+	struct table_holder
+		*part; // its own or its family's; NULL: its flows are in bins or the mix
 	struct table_family *family; // table_lpm.c; or NULL
 	struct table_shape *family_next;
 };

@@ -137,12 +137,16 @@ static void run_set(struct forward *forward, const struct op_set *op, uint64_t p
 		uint64_t(*line)[KEY_LINE_WORDS] = vector->lines[word->line];
 		const unsigned int index = word->word % KEY_LINE_WORDS;
 
-		for_each_packet(i, packets) line[i][index] =
-			(line[i][index] & ~word->mask) | word->value;
+		if (likely(packets == vector_mask(vector->n)))
+			for (unsigned int i = 0; i < vector->n; i++)
+				line[i][index] = (line[i][index] & ~word->mask) | word->value;
+		else
+			for_each_packet(i, packets) line[i][index] =
+				(line[i][index] & ~word->mask) | word->value;
 	}
 	if (!dirty)
 		return;
-	for_each_packet(i, packets) vector->dirty[i] |= dirty;
+	vector_mark_dirty(vector, packets, dirty);
 	if (unlikely(dirty & DIRTY_NSH))
 		actions_nsh_written(forward, packets);
 	if (unlikely(dirty & DIRTY_VLAN))

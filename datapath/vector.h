@@ -7,6 +7,10 @@
 #ifndef DATAPATH_VECTOR_H
 #define DATAPATH_VECTOR_H
 
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
+
 #include "datapath/forwarding.h"
 #include "flowtable/key.h"
 #include "vport/packet.h"
@@ -72,7 +76,7 @@ struct vector {
 	uint64_t lines[KEY_LINES][VECTOR_SIZE][KEY_LINE_WORDS] __attribute__((aligned(64)));
 	struct rte_mbuf *packets[VECTOR_SIZE];
 	uint32_t length[VECTOR_SIZE]; // bytes of the frame as received
-	uint16_t dirty[VECTOR_SIZE]; // enum dirty_header
+	_Alignas(64) uint16_t dirty[VECTOR_SIZE]; // enum dirty_header
 	_Alignas(64) uint16_t n_lookups[VECTOR_SIZE]; // table lookups so far, against the budget
 	struct packet_layout layout[VECTOR_SIZE];
 	// The output decided last. It is carried out when the next one comes, with a shared
@@ -119,6 +123,20 @@ static inline void vector_note_bare(struct vector *vector, unsigned int packet)
 
 	vector->bare =
 		vector->layout[packet].packet_type ? vector->bare | bit : vector->bare & ~bit;
+}
+
+// These packets' headers differ from their bytes now.
+static inline void vector_mark_dirty(struct vector *vector, uint64_t packets, uint16_t dirty)
+{
+#if defined(__AVX512BW__)
+	__m512i *half = (__m512i *)vector->dirty, bits = _mm512_set1_epi16((short)dirty);
+
+	half[0] = _mm512_or_si512(half[0], _mm512_maskz_mov_epi16((__mmask32)packets, bits));
+	half[1] =
+		_mm512_or_si512(half[1], _mm512_maskz_mov_epi16((__mmask32)(packets >> 32), bits));
+#else
+	for_each_packet(i, packets) vector->dirty[i] |= dirty;
+#endif
 }
 
 static inline uint64_t vector_mask(unsigned int n)

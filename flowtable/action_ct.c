@@ -25,13 +25,13 @@ static const struct {
 
 // What is known while the arguments are read; the op is added when all are.
 struct ct_parser {
-	struct op_ct op;
 	struct span exec;
 	bool has_exec;
 	const char *nat_at;
 	const char *alg_at;
 	const char *exec_at;
 	const char *force_at;
+	struct op_ct op; // whose last member has no size
 };
 
 // --- nat ---

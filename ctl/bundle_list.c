@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/change_list.h"
 #include "ofproto/bundle.h"
 
 #include <ctype.h>
@@ -43,28 +44,18 @@ static int reserve(struct bundle_list *list, struct error *error)
 	return 0;
 }
 
-static bool is_word(const char *text, size_t length, const char *word)
-{
-	return strlen(word) == length && !memcmp(text, word, length);
-}
-
 static int add_packet_out(struct bundle_list *list, const char *text, int line, struct error *error)
 {
 	struct bundle_packet_outs *outs = &list->packet_outs;
-	unsigned int size = outs->size ? outs->size * 2 : 16;
 	struct packet_out_request **requests;
-	int result, *lines;
+	int result;
 
 	if (outs->n == outs->size) {
-		requests = realloc(outs->requests, size * sizeof(struct packet_out_request *));
-		if (requests)
-			outs->requests = requests;
-		lines = realloc(outs->lines, size * sizeof(*lines));
-		if (lines)
-			outs->lines = lines;
-		if (!requests || !lines)
-			return error_set(error, ENOMEM, "out of memory");
-		outs->size = size;
+		requests = change_list_grow(outs->requests, sizeof(struct packet_out_request *),
+					    &outs->lines, &outs->size, error);
+		if (!requests)
+			return -ENOMEM;
+		outs->requests = requests;
 	}
 	result = packet_out_text_make(list->flows.bridge, text, &outs->requests[outs->n], error);
 	if (result)
@@ -82,8 +73,10 @@ static const char *const kind_words[] = {
 };
 #define N_KINDS (sizeof(kind_words) / sizeof(kind_words[0]))
 
-static int refuse(const char *text, size_t length, int line, struct error *error)
+static int refuse(const char *text, int line, struct error *error)
 {
+	const size_t length = strcspn(text, " \t");
+
 	error->line = line;
 	error->column = 1;
 	return error_set(error, EINVAL,
@@ -109,15 +102,14 @@ static int add_change(struct bundle_list *list, enum bundle_kind kind, const cha
 
 static int add_line(struct bundle_list *list, const char *text, int line, struct error *error)
 {
-	const size_t length = strcspn(text, " \t");
-	const size_t skipped = length + strspn(text + length, " \t");
 	unsigned int kind = 0;
+	size_t skipped = 0;
 	int result;
 
-	while (kind < N_KINDS && !is_word(text, length, kind_words[kind]))
+	while (kind < N_KINDS && !(skipped = change_list_skip_word(text, kind_words[kind])))
 		kind++;
 	if (kind == N_KINDS)
-		return refuse(text, length, line, error);
+		return refuse(text, line, error);
 	result = reserve(list, error);
 	if (!result)
 		result = add_change(list, (enum bundle_kind)kind, text + skipped, line, error);

@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/change_list.h"
 #include "ctl/flow_keep.h"
 #include "ofproto/bundle.h"
 
@@ -31,21 +32,15 @@ void flow_list_free(struct flow_list *list)
 
 static int list_reserve(struct flow_list *list, struct error *error)
 {
-	unsigned int size = list->size ? list->size * 2 : 16;
 	struct flow_change *changes;
-	int *lines;
 
 	if (list->n < list->size)
 		return 0;
-	changes = realloc(list->changes, size * sizeof(*changes));
-	if (changes)
-		list->changes = changes;
-	lines = realloc(list->lines, size * sizeof(*lines));
-	if (lines)
-		list->lines = lines;
-	if (!changes || !lines)
-		return error_set(error, ENOMEM, "out of memory");
-	list->size = size;
+	changes =
+		change_list_grow(list->changes, sizeof(*changes), &list->lines, &list->size, error);
+	if (!changes)
+		return -ENOMEM;
+	list->changes = changes;
 	return 0;
 }
 
@@ -113,17 +108,15 @@ int flow_list_add(struct flow_list *list, const char *string, enum flow_mod_comm
 
 int flow_list_add_line(struct flow_list *list, const char *text, int line, struct error *error)
 {
-	size_t length = strcspn(text, " \t");
 	size_t skipped = 0;
 	size_t which = 0;
 	int result;
 
-	for (size_t i = 0; i < sizeof(line_words) / sizeof(line_words[0]); i++)
-		if (strlen(line_words[i].word) == length &&
-		    !memcmp(line_words[i].word, text, length)) {
+	for (size_t i = 0; i < sizeof(line_words) / sizeof(line_words[0]) && !skipped; i++) {
+		skipped = change_list_skip_word(text, line_words[i].word);
+		if (skipped)
 			which = i;
-			skipped = length + strspn(text + length, " \t");
-		}
+	}
 	result = flow_list_add(list, text + skipped, line_words[which].command,
 			       line_words[which].usage, line, error);
 	if (result && error->column)

@@ -1,74 +1,32 @@
 #include "ctl/group_keep.h"
 
-#include "common/error.h"
 #include "common/log.h"
-#include "common/text.h"
 #include "ctl/flow_keep.h"
+#include "ctl/text_keep.h"
 #include "ofproto/group.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct group_key {
-	char bridge[VPORT_NAME_SIZE];
-	uint32_t id;
-};
-
-static struct {
-	struct store *store;
-	bool in_request;
-	bool paused; // while kept groups are put back
-	int failure; // first write that failed in this request
-	struct error error;
-	size_t n, size;
-	struct group_key *touched; // in this request
-} keep;
-
-static void touch(const struct bridge *bridge, uint32_t id)
-{
-	if (keep.n == keep.size) {
-		size_t size = keep.size ? keep.size * 2 : 64;
-		struct group_key *grown = realloc(keep.touched, size * sizeof(*grown));
-
-		if (!grown) {
-			keep.failure = -ENOMEM;
-			return;
-		}
-		keep.touched = grown;
-		keep.size = size;
-	}
-	strncpy(keep.touched[keep.n].bridge, bridge_name(bridge), VPORT_NAME_SIZE - 1);
-	keep.touched[keep.n].bridge[VPORT_NAME_SIZE - 1] = '\0';
-	keep.touched[keep.n++].id = id;
-}
+static struct text_keep keep = { .put = store_put_group, .remove = store_delete_group };
 
 static void changed(void *context, struct bridge *bridge, const struct group *group)
 {
 	struct text text = { 0 };
 
 	(void)context;
-	if (keep.paused || !keep.in_request)
+	if (!text_keep_listens(&keep))
 		return;
-	touch(bridge, group->id);
 	group_text_format(&group->text, bridge_port_numbers(bridge), &text);
-	if (text.failed && !keep.failure)
-		keep.failure = -ENOMEM;
-	// A full disk may have ended the transaction: nothing more may be written in its name.
-	if (!keep.failure)
-		keep.failure = store_put_group(keep.store, bridge_name(bridge), group->id,
-					       text.data, &keep.error);
-	text_free(&text);
+	text_keep_changed(&keep, bridge, group->id, &text);
 }
 
 static void removed(void *context, struct bridge *bridge, uint32_t id)
 {
 	(void)context;
-	if (keep.paused || !keep.in_request)
-		return;
-	touch(bridge, id);
-	if (!keep.failure)
-		keep.failure = store_delete_group(keep.store, bridge_name(bridge), id, &keep.error);
+	if (text_keep_listens(&keep))
+		text_keep_removed(&keep, bridge, id);
 }
 
 void group_keep_start(struct store *store)
@@ -79,40 +37,26 @@ void group_keep_start(struct store *store)
 	group_mod_set_observer(&observer);
 }
 
-static void forget(void)
-{
-	free(keep.touched);
-	keep.touched = NULL;
-	keep.n = keep.size = 0;
-	keep.in_request = false;
-}
-
 void group_keep_stop(void)
 {
 	group_mod_set_observer(NULL);
-	forget();
+	text_keep_forget(&keep);
 	keep.store = NULL;
 }
 
 void group_keep_begin(void)
 {
-	keep.in_request = keep.store != NULL;
-	keep.failure = 0;
-	error_clear(&keep.error);
+	text_keep_begin(&keep);
 }
 
 int group_keep_check(struct error *error)
 {
-	if (!keep.failure)
-		return 0;
-	if (!keep.error.code)
-		return error_set(error, ENOMEM, "out of memory");
-	return error_set(error, keep.error.code, "%s", keep.error.message);
+	return text_keep_check(&keep, error);
 }
 
 void group_keep_commit(void)
 {
-	forget();
+	text_keep_forget(&keep);
 }
 
 // Groups on their way from the store into a bridge.
@@ -227,5 +171,5 @@ void group_keep_undo_after_flows(void)
 {
 	if (keep.n)
 		undo(false);
-	forget();
+	text_keep_forget(&keep);
 }

@@ -1,73 +1,32 @@
 #include "ctl/meter_keep.h"
 
-#include "common/error.h"
 #include "common/log.h"
-#include "common/text.h"
 #include "ctl/flow_keep.h"
+#include "ctl/text_keep.h"
 #include "ofproto/meter.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct meter_key {
-	char bridge[VPORT_NAME_SIZE];
-	uint32_t id;
-};
-
-static struct {
-	struct store *store;
-	bool in_request;
-	bool paused; // while kept meters are put back
-	int failure; // first write that failed in this request
-	struct error error;
-	size_t n, size;
-	struct meter_key *touched; // in this request
-} keep;
-
-static void touch(const struct bridge *bridge, uint32_t id)
-{
-	if (keep.n == keep.size) {
-		const size_t size = keep.size ? keep.size * 2 : 64;
-		struct meter_key *grown = realloc(keep.touched, size * sizeof(*grown));
-
-		if (!grown) {
-			keep.failure = -ENOMEM;
-			return;
-		}
-		keep.touched = grown;
-		keep.size = size;
-	}
-	keep.touched[keep.n] = (struct meter_key){ .id = id };
-	strncpy(keep.touched[keep.n++].bridge, bridge_name(bridge), VPORT_NAME_SIZE - 1);
-}
+static struct text_keep keep = { .put = store_put_meter, .remove = store_delete_meter };
 
 static void changed(void *context, struct bridge *bridge, const struct meter *meter)
 {
 	struct text text = { 0 };
 
 	(void)context;
-	if (keep.paused || !keep.in_request)
+	if (!text_keep_listens(&keep))
 		return;
-	touch(bridge, meter->id);
 	meter_text_format(&meter->text, &text);
-	if (text.failed && !keep.failure)
-		keep.failure = -ENOMEM;
-	// A full disk may have ended the transaction: nothing more may be written in its name.
-	if (!keep.failure)
-		keep.failure = store_put_meter(keep.store, bridge_name(bridge), meter->id,
-					       text.data, &keep.error);
-	text_free(&text);
+	text_keep_changed(&keep, bridge, meter->id, &text);
 }
 
 static void removed(void *context, struct bridge *bridge, uint32_t id)
 {
 	(void)context;
-	if (keep.paused || !keep.in_request)
-		return;
-	touch(bridge, id);
-	if (!keep.failure)
-		keep.failure = store_delete_meter(keep.store, bridge_name(bridge), id, &keep.error);
+	if (text_keep_listens(&keep))
+		text_keep_removed(&keep, bridge, id);
 }
 
 void meter_keep_start(struct store *store)
@@ -78,40 +37,26 @@ void meter_keep_start(struct store *store)
 	meter_set_observer(&observer);
 }
 
-static void forget(void)
-{
-	free(keep.touched);
-	keep.touched = NULL;
-	keep.n = keep.size = 0;
-	keep.in_request = false;
-}
-
 void meter_keep_stop(void)
 {
 	meter_set_observer(NULL);
-	forget();
+	text_keep_forget(&keep);
 	keep.store = NULL;
 }
 
 void meter_keep_begin(void)
 {
-	keep.in_request = keep.store != NULL;
-	keep.failure = 0;
-	error_clear(&keep.error);
+	text_keep_begin(&keep);
 }
 
 int meter_keep_check(struct error *error)
 {
-	if (!keep.failure)
-		return 0;
-	if (!keep.error.code)
-		return error_set(error, ENOMEM, "out of memory");
-	return error_set(error, keep.error.code, "%s", keep.error.message);
+	return text_keep_check(&keep, error);
 }
 
 void meter_keep_commit(void)
 {
-	forget();
+	text_keep_forget(&keep);
 }
 
 // --- Back from the store ---
@@ -151,7 +96,7 @@ static int note_found(void *context, uint32_t id, const char *string, struct err
 }
 
 // Bring back a meter that the store has, or take away one that it does not have.
-static int undo_one(const struct meter_key *key, bool kept, struct error *error)
+static int undo_one(const struct text_key *key, bool kept, struct error *error)
 {
 	struct bridge *bridge = bridge_find(key->bridge);
 	bool found = false;
@@ -191,5 +136,5 @@ void meter_keep_undo_after_flows(void)
 {
 	if (keep.n)
 		undo(false);
-	forget();
+	text_keep_forget(&keep);
 }

@@ -1,5 +1,6 @@
 // clone, and the stack that it restores.
 #include "datapath/actions.h"
+#include "datapath/saved.h"
 #include "datapath/stack.h"
 
 // A clone works on so many packets at once: what it saves lies on the thread's stack.
@@ -54,35 +55,21 @@ void actions_pop(struct forward *forward, const struct subfield *to, uint64_t pa
 // Everything of a packet that nested actions may change.
 struct saved_packet {
 	unsigned int packet;
-	struct rte_mbuf *mbuf; // with one reference of its own
-	struct stack_mark stack;
-	struct packet_layout layout;
-	uint16_t dirty;
 	bool has_action_set;
+	struct saved saved;
 	struct action_set action_set;
-	uint64_t lines[KEY_LINES][KEY_LINE_WORDS];
 };
 
-// The clone has the packet with one more reference: a change of its bytes makes a copy.
 static void save(struct forward *forward, unsigned int packet, struct saved_packet *saved)
 {
 	struct vector *vector = forward->vector;
-	struct stack_mark *mark = &vector->stacks[packet];
 
 	output_pending(forward, packet);
 	saved->packet = packet;
-	saved->mbuf = vector->packets[packet];
-	rte_pktmbuf_refcnt_update(saved->mbuf, 1);
-	saved->stack = *mark;
-	mark->floor = mark->n_used;
-	saved->layout = vector->layout[packet];
-	saved->dirty = vector->dirty[packet];
+	saved_take(&saved->saved, vector, packet);
 	saved->has_action_set = vector->has_action_set >> packet & 1;
 	if (saved->has_action_set)
 		saved->action_set = vector->action_sets[packet];
-	for (unsigned int line = 0; line < KEY_LINES; line++)
-		if (vector->live_lines & 1u << line)
-			memcpy(saved->lines[line], vector->lines[line][packet], KEY_LINE_SIZE);
 }
 
 static void restore(struct forward *forward, const struct saved_packet *saved)
@@ -91,20 +78,12 @@ static void restore(struct forward *forward, const struct saved_packet *saved)
 	const unsigned int packet = saved->packet;
 
 	output_pending(forward, packet);
-	rte_pktmbuf_free(vector->packets[packet]);
-	vector->packets[packet] = saved->mbuf;
-	vector->stacks[packet] = saved->stack;
-	vector->layout[packet] = saved->layout;
-	vector_note_bare(vector, packet);
-	vector->dirty[packet] = saved->dirty;
+	saved_restore(&saved->saved, vector, packet);
 	vector->has_action_set &= ~(1ULL << packet);
 	if (saved->has_action_set) {
 		vector->has_action_set |= 1ULL << packet;
 		vector->action_sets[packet] = saved->action_set;
 	}
-	for (unsigned int line = 0; line < KEY_LINES; line++)
-		if (vector->live_lines & 1u << line)
-			memcpy(vector->lines[line][packet], saved->lines[line], KEY_LINE_SIZE);
 }
 
 // A clone is a packet that goes its way to the end: its action set runs too. What an exit inside

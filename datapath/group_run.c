@@ -2,6 +2,7 @@
 
 #include "common/rcu.h"
 #include "datapath/forward.h"
+#include "datapath/saved.h"
 
 #include <string.h>
 
@@ -13,47 +14,21 @@
 // go to groups.
 #define CHUNK 8
 
-struct saved {
-	uint64_t lines[KEY_LINES][KEY_LINE_WORDS];
-	struct rte_mbuf *packet; // with a reference: whoever changes it makes a copy
-	struct packet_layout layout;
-	struct stack_mark stack;
-};
-
 // The packet's bytes are brought up to date first, so that not every bucket does it in a copy.
 static bool save(struct forward *forward, unsigned int packet, struct saved *saved)
 {
-	struct vector *vector = forward->vector;
-
 	if (!output_commit(forward, packet))
 		return false;
-	saved->packet = vector->packets[packet];
-	saved->layout = vector->layout[packet];
-	saved->stack = vector->stacks[packet];
-	vector->stacks[packet].floor = saved->stack.n_used;
-	for (unsigned int line = 0; line < KEY_LINES; line++)
-		if (vector->live_lines & 1u << line)
-			memcpy(saved->lines[line], vector->lines[line][packet], KEY_LINE_SIZE);
-	rte_pktmbuf_refcnt_update(saved->packet, 1);
+	saved_take(saved, forward->vector, packet);
 	return true;
 }
 
 static void restore(struct forward *forward, unsigned int packet, const struct saved *saved)
 {
-	struct vector *vector = forward->vector;
-
 	// An output of the same bytes may wait on; one of a copy leaves as it is now.
-	if (vector->packets[packet] != saved->packet)
+	if (forward->vector->packets[packet] != saved->mbuf)
 		output_pending(forward, packet);
-	rte_pktmbuf_free(vector->packets[packet]);
-	vector->packets[packet] = saved->packet;
-	vector->layout[packet] = saved->layout;
-	vector_note_bare(vector, packet);
-	vector->stacks[packet] = saved->stack;
-	vector->dirty[packet] = 0;
-	for (unsigned int line = 0; line < KEY_LINES; line++)
-		if (vector->live_lines & 1u << line)
-			memcpy(vector->lines[line][packet], saved->lines[line], KEY_LINE_SIZE);
+	saved_restore(saved, forward->vector, packet);
 }
 
 static void run_chunk(struct forward *forward, const struct group_bucket *bucket, uint8_t table_id,

@@ -23,6 +23,9 @@ struct forward {
 	uint32_t n_lookups; // of the whole vector
 	bool may_output_table; // a packet-out's own actions run
 	struct trace *trace;
+	const struct cache_key *cache_key; // as found at the beginning; NULL: the cache is not asked
+	uint64_t generation; // the same
+	uint64_t recorded; // packets whose lookups are noted (cache.h)
 };
 
 // Entry points (datapath/hot.h).
@@ -74,6 +77,8 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
 // The same for several packets.
 void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, uint32_t max_len);
+// The same, each through a port of its own, none of them reserved.
+void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE]);
 // One instance of a packet ends here for `reason`.
 void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason);
 void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port);

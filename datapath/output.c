@@ -401,6 +401,24 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	}
 }
 
+void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE])
+{
+	struct forwarding_port *port = NULL;
+	uint32_t ofport = OFPP_ANY;
+
+	for_each_packet(i, packets)
+	{
+		if (ofports[i] != ofport) {
+			ofport = ofports[i];
+			port = forwarding_port(forward->forwarding, ofport);
+			if (port && unlikely(!port->admin_up || port->no_forward))
+				port = NULL;
+		}
+		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))
+			output_to(forward, (unsigned int)i, ofport, MAX_LEN_ALL);
+	}
+}
+
 void output_finish(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;

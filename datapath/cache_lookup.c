@@ -134,11 +134,15 @@ static inline bool key_equals(const struct cache_entry *entry, const struct cach
 // Bit w: way w of the set has the tag.
 static inline unsigned int ways_with(const uint16_t tags[CACHE_WAYS], uint16_t tag)
 {
-	unsigned int ways = 0;
+	const uint64_t ones = UINT64_C(0x0001000100010001);
+	uint64_t differs, equal;
 
-	for (unsigned int w = 0; w < CACHE_WAYS; w++)
-		ways |= (unsigned int)(tags[w] == tag) << w;
-	return ways;
+	_Static_assert(CACHE_WAYS == 4, "the tags of a set are one word");
+	memcpy(&differs, tags, sizeof(differs));
+	differs ^= tag * ones;
+	// The high bit of each 16 that are zero, and no other.
+	equal = ~(((differs & 0x7fff * ones) + 0x7fff * ones) | differs) & 0x8000 * ones;
+	return (unsigned int)(equal >> 15 | equal >> 30 | equal >> 45 | equal >> 60) & 15;
 }
 
 static struct cache_entry *search(const struct cache *cache, uint64_t generation,

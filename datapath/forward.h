@@ -84,7 +84,16 @@ void output_drop(struct forward *forward, unsigned int packet, enum drop_reason 
 void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port);
 // Make a packet's bytes safe to change: earlier outputs get what they were promised. False if
 // there is no memory for it; the packet is finished then.
-bool output_make_writable(struct forward *forward, unsigned int packet);
+bool output_make_own(struct forward *forward, unsigned int packet);
+static inline bool output_make_writable(struct forward *forward, unsigned int packet)
+{
+	const struct rte_mbuf *mbuf = forward->vector->packets[packet];
+
+	if (likely(!forward->vector->pending[packet] && mbuf->nb_segs == 1 &&
+		   rte_mbuf_refcnt_read(mbuf) == 1))
+		return true;
+	return output_make_own(forward, packet);
+}
 // All packets of the vector are done: send or drop each.
 void output_finish(struct forward *forward, uint64_t packets);
 // Send an altered copy of a packet, made by the caller, to one port; takes `copy`.

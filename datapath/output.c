@@ -196,7 +196,7 @@ static bool is_shared(struct rte_mbuf *packet)
 	return false;
 }
 
-bool output_make_writable(struct forward *forward, unsigned int packet)
+bool output_make_own(struct forward *forward, unsigned int packet)
 {
 	struct vector *vector = forward->vector;
 	struct rte_mbuf *copy;
@@ -424,14 +424,26 @@ void output_finish(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 	struct worker *worker = forward->worker;
 
+	struct forwarding_port *last = NULL; // whose batch has begun and can be filled at once
+	struct tx_batch *batch = NULL;
+
 	for_each_packet(i, packets)
 	{
 		const uint64_t bit = 1ULL << i;
 		struct forwarding_port *port = vector->pending[i];
 
+		if (likely(port == last && batch && !(vector->delivered & bit) &&
+			   batch->n < VECTOR_SIZE - 1)) {
+			batch->packets[batch->n++] = vector->packets[i];
+			continue;
+		}
 		if (likely(port && port->vport->polled && !forward->trace &&
 			   !(vector->delivered & bit))) {
 			queue(worker, port, vector->packets[i]);
+			last = port;
+			batch = &worker->tx[port->vport->index];
+			if (!batch->n) // it was full, and is on its way
+				batch = NULL;
 			continue;
 		}
 		if (port) {

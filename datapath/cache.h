@@ -96,8 +96,7 @@ struct cache_record {
 	struct cache_step steps[CACHE_MAX_PATH];
 };
 
-// Whether the cache is asked: adaptive is what everybody wants, the other two are for tests.
-enum cache_mode { CACHE_ADAPTIVE, CACHE_ALWAYS, CACHE_NEVER };
+// Whether the cache is asked.
 extern uint8_t cache_mode; // published
 
 // Entries whose counts go to the flows: per burst, and per look in vain for packets.

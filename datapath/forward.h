@@ -23,7 +23,8 @@ struct forward {
 	uint32_t n_lookups; // of the whole vector
 	bool may_output_table; // a packet-out's own actions run
 	struct trace *trace;
-	const struct cache_key *cache_key; // as found at the beginning; NULL: the cache is not asked
+	const struct cache_key
+		*cache_key; // as found at the beginning; NULL: the cache is not asked
 	uint64_t generation; // the same
 	uint64_t recorded; // packets whose lookups are noted (cache.h)
 };

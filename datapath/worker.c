@@ -59,8 +59,7 @@ struct worker *worker_create(unsigned int id)
 	worker->silent_queues = calloc(1, sizeof(*worker->silent_queues) +
 						  SLEEP_MAX_QUEUES * sizeof(struct poll_queue));
 	if (worker->wake_fd < 0 || !worker->silent_queues || !worker->counters || !worker->ports ||
-	    !worker->tx || !worker->stacks || !worker->events || !worker->learn ||
-	    !worker->cache) {
+	    !worker->tx || !worker->stacks || !worker->events || !worker->learn || !worker->cache) {
 		worker_destroy(worker);
 		return NULL;
 	}

@@ -82,6 +82,8 @@ struct packet_out {
 	uint32_t in_port; // where it is said to come from: also OFPP_CONTROLLER and OFPP_ANY
 };
 
+// Whether the cache is asked: adaptive is what everybody wants, the other two are for tests.
+enum cache_mode { CACHE_ADAPTIVE, CACHE_ALWAYS, CACHE_NEVER };
 struct cache;
 struct learn_queue;
 struct packet_stack;

@@ -168,7 +168,7 @@ static void write_ipv4(uint8_t *ip, uint8_t *l4, const struct packet_layout *lay
 	}
 	if (dirty & DIRTY_IP) {
 		// Both in the high or low byte of their words: RFC 1624 on the bytes' differences.
-		delta += (uint16_t)~(ip[1] << 8) + (uint32_t)(core->ip_tos << 8);
+		delta += (uint16_t) ~(ip[1] << 8) + (uint32_t)(core->ip_tos << 8);
 		delta += (uint16_t)~ip[8] + (uint32_t)core->ip_ttl;
 		ip[1] = core->ip_tos;
 		ip[8] = core->ip_ttl;

@@ -175,8 +175,8 @@ static struct worker *create_worker(void)
 	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
 	worker->learn = learn_queue_create();
 	worker->cache = cache_create();
-	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks || !worker->learn ||
-	    !worker->cache)
+	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks ||
+	    !worker->learn || !worker->cache)
 		abort();
 	return worker;
 }

@@ -424,7 +424,7 @@ void output_finish(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 	struct worker *worker = forward->worker;
 
-	struct forwarding_port *last = NULL; // whose batch has begun and can be filled at once
+	struct forwarding_port *last = NULL; // whose batch can be filled at once, if it has begun
 	struct tx_batch *batch = NULL;
 
 	for_each_packet(i, packets)
@@ -432,7 +432,7 @@ void output_finish(struct forward *forward, uint64_t packets)
 		const uint64_t bit = 1ULL << i;
 		struct forwarding_port *port = vector->pending[i];
 
-		if (likely(port == last && batch && !(vector->delivered & bit) &&
+		if (likely(port && port == last && !(vector->delivered & bit) && batch->n &&
 			   batch->n < VECTOR_SIZE - 1)) {
 			batch->packets[batch->n++] = vector->packets[i];
 			continue;
@@ -442,8 +442,6 @@ void output_finish(struct forward *forward, uint64_t packets)
 			queue(worker, port, vector->packets[i]);
 			last = port;
 			batch = &worker->tx[port->vport->index];
-			if (!batch->n) // it was full, and is on its way
-				batch = NULL;
 			continue;
 		}
 		if (port) {

@@ -411,8 +411,8 @@ void output_each_to(struct forward *forward, uint64_t packets, const uint32_t of
 		if (ofports[i] != ofport) {
 			ofport = ofports[i];
 			port = forwarding_port(forward->forwarding, ofport);
-			if (port && unlikely(!port->admin_up || port->no_forward))
-				port = NULL;
+			if (port && unlikely(!port->admin_up || port->no_forward || forward->trace))
+				port = NULL; // the long way
 		}
 		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))
 			output_to(forward, (unsigned int)i, ofport, MAX_LEN_ALL);

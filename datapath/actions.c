@@ -505,14 +505,19 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 	const uint64_t recorded = forward->recorded;
 	bool goes_on;
 
-	if (unlikely(recorded && is_apart(op)))
+	if (unlikely(recorded && is_apart(op))) {
+		forward->choosing = op->code == OP_GROUP ? recorded : 0;
 		forward->recorded = 0;
+	}
 	if (unlikely(forward->trace))
 		actions_trace_begin(forward, op);
 	goes_on = run_op(forward, op, table_id, packets, depth, last, next);
 	if (unlikely(forward->trace))
 		actions_trace_end(forward, op);
-	forward->recorded = recorded;
+	if (unlikely(recorded)) {
+		forward->recorded = recorded;
+		forward->choosing = 0;
+	}
 	return goes_on;
 }
 

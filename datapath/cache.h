@@ -93,6 +93,9 @@ struct cache_step {
 struct cache_record {
 	uint8_t n; // CACHE_MAX_PATH + 1: too long
 	uint8_t n_vlans; // of the packet as it came
+	uint8_t n_groups; // that chose a bucket; more than one is too many
+	uint16_t bucket; // index of what the first one chose
+	uint32_t group_id;
 	struct cache_step steps[CACHE_MAX_PATH];
 };
 
@@ -177,6 +180,19 @@ static inline void cache_note(struct forward *forward, uint8_t table_id,
 			record->steps[record->n++] = (struct cache_step){ results[i], table_id };
 		else
 			record->n = CACHE_MAX_PATH + 1;
+	}
+}
+
+static inline void cache_note_bucket(struct forward *forward, uint32_t group_id, uint16_t bucket,
+				     uint64_t packets)
+{
+	for_each_packet(i, packets & forward->choosing)
+	{
+		struct cache_record *record = &forward->worker->cache->records[i];
+
+		record->n_groups += record->n_groups < 2;
+		record->group_id = group_id;
+		record->bucket = bucket;
 	}
 }
 

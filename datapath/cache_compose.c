@@ -2,8 +2,12 @@
 #include "common/hash.h"
 #include "datapath/actions.h"
 #include "datapath/cache.h"
+#include "datapath/group.h"
 
 #include <string.h>
+
+// A counter that is no table's.
+#define NO_TABLE ((uint64_t)COUNTER_NONE << 32)
 
 struct composer {
 	const struct forward *forward;
@@ -17,11 +21,15 @@ struct composer {
 	bool plain; // what CACHE_SIMPLE can say, so far
 	bool output; // the one output is decided
 	bool last; // no lookup may follow
+	bool inlines; // the bucket that a group chose is part of it
+	bool closed; // it is: nothing may follow
+	bool reopened; // something does
+	unsigned int n_counters;
 	bool writes_ttl;
 	uint64_t mask[KEY_LINE_WORDS];
 	uint64_t value[KEY_LINE_WORDS];
 	uint64_t ops[CACHE_MAX_OPS];
-	uint64_t counters[CACHE_MAX_PATH];
+	uint64_t counters[CACHE_MAX_PATH + 2];
 };
 
 static void give_up(struct composer *composer)
@@ -32,6 +40,7 @@ static void give_up(struct composer *composer)
 static void keep_op(struct composer *composer, const struct op *op, uint8_t table_id,
 		    unsigned int depth)
 {
+	composer->reopened |= composer->closed;
 	if (composer->n_ops == CACHE_MAX_OPS || depth > 255) {
 		give_up(composer);
 		return;
@@ -147,6 +156,43 @@ static void add_dec_ttl(struct composer *composer)
 	composer->entry->n_dec_ttl++;
 }
 
+// The bucket that a group chose, if the packet ends with it: a rewrite and one output, in any order,
+// as buckets are action sets. The group's choice is part of the key, and of the generation.
+static bool add_bucket(struct composer *composer, uint32_t group_id)
+{
+	const struct cache_record *record = composer->record;
+	const struct group *group =
+		group_find(rcu_read(&composer->forward->forwarding->groups), group_id);
+	const struct group_bucket *bucket;
+	unsigned int n_outputs = 0, n_ttls = 0;
+
+	if (!composer->inlines || !composer->plain || composer->output ||
+	    composer->entry->n_dec_ttl || !group || record->n_groups != 1 ||
+	    record->group_id != group_id || record->bucket >= group->n_buckets)
+		return false;
+	bucket = &group->buckets[record->bucket];
+	program_for_each_op (op, bucket->program) {
+		n_outputs += op->code == OP_OUTPUT;
+		n_ttls += op->code == OP_DEC_TTL;
+		if ((op->code != OP_OUTPUT && op->code != OP_DEC_TTL && op->code != OP_SET) ||
+		    n_outputs > 1 || n_ttls > 1)
+			return false;
+	}
+	program_for_each_op (op, bucket->program)
+		if (op->code == OP_SET)
+			add_set(composer, (const struct op_set *)op);
+	program_for_each_op (op, bucket->program) {
+		if (op->code == OP_DEC_TTL)
+			add_dec_ttl(composer);
+		else if (op->code == OP_OUTPUT)
+			add_output(composer, (const struct op_output *)op);
+	}
+	composer->counters[composer->n_counters++] = group->counter | NO_TABLE;
+	composer->counters[composer->n_counters++] = bucket->counter | NO_TABLE;
+	composer->closed = true;
+	return true;
+}
+
 static bool walk_table(struct composer *composer, uint8_t table_id, unsigned int depth);
 
 // As run_op() does: a resubmit behind which nothing comes does not nest.
@@ -219,9 +265,13 @@ static bool walk_op(struct composer *composer, const struct op *op, uint8_t tabl
 			give_up(composer);
 		keep_as_op(composer, op, table_id, depth);
 		break;
-	case OP_METER: // may end the packet: what comes behind it must not have been counted
 	case OP_GROUP: // may use up the packet's budget
-	case OP_CLONE:
+		composer->last = true;
+		if (!add_bucket(composer, ((const struct op_group *)op)->group_id))
+			keep_as_op(composer, op, table_id, depth);
+		break;
+	case OP_METER: // may end the packet: what comes behind it must not have been counted
+	case OP_CLONE: // may use up the packet's budget
 	case OP_SAMPLE:
 		composer->last = true;
 		keep_as_op(composer, op, table_id, depth);
@@ -269,8 +319,10 @@ static bool walk_table(struct composer *composer, uint8_t table_id, unsigned int
 	}
 	flow = step->flow;
 	counter = rcu_read(&forwarding->table_counters[table_id]);
-	composer->counters[composer->at++] = (flow ? flow->counter : COUNTER_NONE) |
-					     (uint64_t)(counter ? counter - 1 : COUNTER_NONE) << 32;
+	composer->at++;
+	composer->counters[composer->n_counters++] =
+		(flow ? flow->counter : COUNTER_NONE) |
+		(uint64_t)(counter ? counter - 1 : COUNTER_NONE) << 32;
 	composer->entry->missed = false;
 	if (flow)
 		return walk_program(composer, rcu_read(&flow->program), table_id, depth);
@@ -327,21 +379,32 @@ static bool add_items(struct cache *cache, uint32_t *list, const uint64_t *items
 
 // --- Entries ---
 
-static bool set_rewrite(struct composer *composer)
+// Nobody reads the metadata any more.
+static bool is_rewritten(const struct composer *composer, unsigned int word)
+{
+	return composer->mask[word] && word != offsetof(struct key_core, metadata) / 8;
+}
+
+static bool rewrite_fits(const struct composer *composer)
+{
+	unsigned int n = 0;
+
+	for (unsigned int w = 0; w < KEY_LINE_WORDS; w++)
+		n += is_rewritten(composer, w);
+	return n <= CACHE_REWRITE_WORDS;
+}
+
+static void set_rewrite(struct composer *composer)
 {
 	struct cache_entry *entry = composer->entry;
 
 	for (unsigned int w = 0; w < KEY_LINE_WORDS; w++) {
-		// Nobody reads the metadata any more.
-		if (!composer->mask[w] || w == offsetof(struct key_core, metadata) / 8)
+		if (!is_rewritten(composer, w))
 			continue;
-		if (entry->n_words == CACHE_REWRITE_WORDS)
-			return false;
 		entry->words[entry->n_words] = (uint8_t)w;
 		entry->mask[entry->n_words] = composer->mask[w];
 		entry->value[entry->n_words++] = composer->value[w];
 	}
-	return true;
 }
 
 static void fill(struct composer *composer, struct cache *cache)
@@ -354,19 +417,43 @@ static void fill(struct composer *composer, struct cache *cache)
 		entry->kind = CACHE_DIRECT;
 		return;
 	}
-	if (!add_items(cache, &entry->path, composer->counters, composer->at)) {
+	if (!add_items(cache, &entry->path, composer->counters, composer->n_counters)) {
 		entry->kind = CACHE_DIRECT;
 		return;
 	}
-	if (composer->plain && set_rewrite(composer)) {
+	if (composer->plain && rewrite_fits(composer)) {
+		set_rewrite(composer);
 		entry->kind = CACHE_SIMPLE;
 		return;
 	}
-	entry->pop_vlan = false;
 	entry->kind = CACHE_LIST;
 	entry->list_hash = hash_words(composer->ops, composer->n_ops);
 	if (!add_items(cache, &entry->list, composer->ops, composer->n_ops))
 		entry->kind = CACHE_DIRECT;
+}
+
+static void compose(struct composer *composer, bool inlines)
+{
+	composer->at = 0;
+	composer->n_vlans = composer->record->n_vlans;
+	composer->n_ops = 0;
+	composer->n_counters = 0;
+	composer->impossible = composer->record->n > CACHE_MAX_PATH;
+	composer->plain = true;
+	composer->output = false;
+	composer->last = false;
+	composer->inlines = inlines;
+	composer->closed = false;
+	composer->reopened = false;
+	composer->writes_ttl = false;
+	memset(composer->mask, 0, sizeof(composer->mask));
+	memset(composer->value, 0, sizeof(composer->value));
+	composer->entry->out_port = OFPP_ANY;
+	composer->entry->dirty = 0;
+	composer->entry->n_dec_ttl = 0;
+	composer->entry->pop_vlan = false;
+	if (!composer->impossible)
+		walk_table(composer, 0, 0);
 }
 
 void cache_insert(struct forward *forward, struct cache_probe *probe, unsigned int i)
@@ -380,19 +467,9 @@ void cache_insert(struct forward *forward, struct cache_probe *probe, unsigned i
 	composer.forward = forward;
 	composer.record = &cache->records[i];
 	composer.packet = i;
-	composer.at = 0;
-	composer.n_vlans = cache->records[i].n_vlans;
-	composer.n_ops = 0;
-	composer.impossible = composer.record->n > CACHE_MAX_PATH;
-	composer.plain = true;
-	composer.output = false;
-	composer.last = false;
-	composer.writes_ttl = false;
-	memset(composer.mask, 0, sizeof(composer.mask));
-	memset(composer.value, 0, sizeof(composer.value));
-	composer.entry->out_port = OFPP_ANY;
-	if (!composer.impossible)
-		walk_table(&composer, 0, 0);
+	compose(&composer, true);
+	if (composer.closed && (composer.reopened || !composer.plain || !rewrite_fits(&composer)))
+		compose(&composer, false);
 	fill(&composer, cache);
 	// Only now, with all that it says, and for the burst that noted it.
 	composer.entry->generation = forward->generation;

@@ -148,6 +148,7 @@ static uint64_t choose_recorded(struct cache *cache, const struct cache_probe *p
 		if (!forced && (n == CACHE_MAX_RECORDS || !knock(cache, probe->hash[i])))
 			continue;
 		cache->records[i].n = 0;
+		cache->records[i].n_groups = 0;
 		cache->records[i].n_vlans = vector->layout[i].n_vlans;
 		recorded |= 1ULL << i;
 		n++;

@@ -27,6 +27,7 @@ struct forward {
 		*cache_key; // as found at the beginning; NULL: the cache is not asked
 	uint64_t generation; // the same
 	uint64_t recorded; // packets whose lookups are noted (cache.h)
+	uint64_t choosing; // packets for which the choice of a bucket is noted
 };
 
 // Entry points (datapath/hot.h).

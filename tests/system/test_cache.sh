@@ -60,6 +60,18 @@ check "... in force at once" ping_b 2
 check "what a table does with misses is changed" vsctl del-flows "$bridge" table=1 -- \
 	mod-table "$bridge" 1 drop
 check "... in force at once" fails ping_b 2
+group() { # COMMAND BUCKETS
+	vsctl "$1" "$bridge" "group_id=1,type=select,selection_method=hash,fields(ip_src),$2"
+}
+check "a group is added" group add-group "bucket=weight=1,actions=output:$pb"
+check "... and used" flows "group:1"
+check "... by pings" ping_b 20
+check "... that it counts" equal \
+	"$(vsctl dump-group-stats "$bridge" group_id=1 --json | jq '[.. | .packet_count? // empty] | max')" 20
+check "its bucket changes" group mod-group "bucket=weight=1,actions=drop"
+check "... in force at once" fails ping_b 2
+check "it changes back" group mod-group "bucket=weight=1,actions=output:$pb"
+check "... in force at once" ping_b 2
 check "every packet is accounted for" \
 	test "$(vsctl drops --json | jq .totals.conserved)" = true
 

@@ -430,6 +430,7 @@ int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, s
 	if (!rig->forwarding.groups)
 		abort();
 	set_live(rig);
+	forwarding_changed(&rig->forwarding);
 	return 0;
 }
 

@@ -35,7 +35,8 @@ struct mac_table {
 	uint32_t aging_s;
 	uint32_t now_s;
 
-	// Main thread.
+	// Main thread, in other cache lines wherever this begins.
+	char apart[64];
 	struct mac_table_lists *lists;
 	struct mac_table_stats stats;
 	uint32_t tick_position; // next bucket to age

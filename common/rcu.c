@@ -19,7 +19,7 @@ static struct {
 	struct deferred *first;
 	struct deferred **last;
 	unsigned int n;
-} queue __attribute__((aligned(RTE_CACHE_LINE_SIZE))) = { .last = &queue.first };
+} __attribute__((aligned(RTE_CACHE_LINE_SIZE))) queue = { .last = &queue.first };
 
 int rcu_init(void)
 {

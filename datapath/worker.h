@@ -42,7 +42,7 @@ struct port_counters {
 
 // What the worker that polls a receive queue counts of it, whichever worker that is at the time.
 struct queue_counters {
-	uint64_t cycles; // TSC: from looking into the queue to having sent what was in it
+	uint64_t cycles; // TSC: from looking into the queue until what was in it had been sent
 	uint64_t packets;
 	uint64_t vectors;
 } __attribute__((aligned(64)));

@@ -203,7 +203,7 @@ many_changes() {
 	done
 }
 check "queues and workers change at full speed" many_changes
-check "... and both ports go on" busy "$(core_of "i1$$")" 50
+check "... and both ports go on" within 20 busy "$(core_of "i1$$")" 50
 for i in 1 2; do vsctl remove Interface "i$i$$" other_config pmd-rxq-affinity; done
 check "in turn: no load moves anything" set_switch pmd-rxq-assign=roundrobin
 for i in 1 2; do check "busy port $i is deleted" vsctl del-port "$bridge" "i$i$$"; done

@@ -147,6 +147,13 @@ for setting in pmd-rxq-assign=none pmd-rxq-isolate=yes pmd-auto-lb=1 \
 		set Open_vSwitch . "other_config:$setting"
 done
 
+warned_of() { # KEY
+	timeout 30 "$build/vsctl" set Open_vSwitch . "other_config:$1=true" 2>&1 |
+		grep -F "other_config:$1 of table Open_vSwitch is kept, but no such setting"
+}
+check "a mistyped setting does not go unnoticed" warned_of pmd-auto-bl
+check "... but one that is there does" fails warned_of pmd-auto-lb
+
 # ---- By measured load ---------------------------------------------------------------------------
 
 python3 "$lib_root/bench/traffic.py" trace "$dir/pcap" plain packets=2048 flows=100

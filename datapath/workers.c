@@ -47,6 +47,11 @@ struct worker *worker_running(unsigned int i)
 	return i < n_workers ? workers[i] : NULL;
 }
 
+const struct cache *workers_cache(unsigned int i)
+{
+	return i < n_workers ? workers[i]->cache : NULL;
+}
+
 struct worker *workers_main(void)
 {
 	if (!main_worker)

@@ -24,7 +24,7 @@ static const char usage[] =
 	"or " DEFAULT_RUN_DIR ")\n"
 	"  --db FILE             kept configuration (default: " DEFAULT_DB ")\n"
 	"  --workers CORES       cores that forward packets, as 1 or 0,2-3\n"
-	"                        (default: the last core available)\n"
+	"                        (default: the last core, or those of pmd-cpu-mask)\n"
 	"  --memory MIB          memory for packets (default: 48)\n"
 	"  --hugepages HOW       auto (default), yes or no\n"
 	"  --idle-sleep US       sleep of an idle worker between looks at queues that can only be\n"

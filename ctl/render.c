@@ -612,34 +612,80 @@ static void render_version(const json_t *request, const json_t *answer, struct t
 		  number(answer, "pid"));
 }
 
+static void add_load(struct text *text, const json_t *object)
+{
+	text_addf(text, "load=%.1f%%, cycles/packet=%.0f, packets/s=%.0f",
+		  json_real_value(json_object_get(object, "load")),
+		  json_real_value(json_object_get(object, "cycles_per_packet")),
+		  json_real_value(json_object_get(object, "packet_rate")));
+}
+
+static void render_worker(const json_t *worker, struct text *text)
+{
+	json_t *queue;
+	size_t i;
+
+	add_number(text, "worker-", worker, "worker");
+	add_number(text, ": core=", worker, "core");
+	text_add(text, ", ");
+	add_load(text, worker);
+	add_number(text, ", packets=", worker, "packets");
+	add_number(text, ", vectors=", worker, "vectors");
+	add_number(text, ", sleeps=", worker, "sleeps");
+	text_add(text, json_is_true(json_object_get(worker, "isolated"))
+			       ? ", only for pinned queues\n"
+			       : "\n");
+	if (number(worker, "learn_lost") || number(worker, "events_lost")) {
+		add_number(text, "    not told to the main thread: flows to learn=", worker,
+			   "learn_lost");
+		add_number(text, ", addresses=", worker, "events_lost");
+		text_add(text, "\n");
+	}
+	json_array_foreach (json_object_get(worker, "queues"), i, queue) {
+		text_addf(text, "    %s/%" JSON_INTEGER_FORMAT ": ", string(queue, "port"),
+			  number(queue, "queue"));
+		add_load(text, queue);
+		text_addf(text, ": %s\n", string(queue, "why"));
+	}
+}
+
 static void render_workers(const json_t *request, const json_t *answer, struct text *text)
 {
-	json_t *worker, *queue;
-	size_t i, k;
+	json_t *worker;
+	size_t i;
 
 	(void)request;
-	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
-		add_number(text, "worker-", worker, "worker");
-		add_number(text, ": core=", worker, "core");
-		add_number(text, ", packets=", worker, "packets");
-		add_number(text, ", vectors=", worker, "vectors");
-		add_number(text, ", sleeps=", worker, "sleeps");
-		text_addf(text, ", busy=%.1f%%\n",
-			  json_real_value(json_object_get(worker, "busy")));
-		if (number(worker, "learn_lost") || number(worker, "events_lost")) {
-			add_number(text, "    not told to the main thread: flows to learn=", worker,
-				   "learn_lost");
-			add_number(text, ", addresses=", worker, "events_lost");
-			text_add(text, "\n");
-		}
-		json_array_foreach (json_object_get(worker, "queues"), k, queue)
-			text_addf(text, "    %s\n", json_string_value(queue));
-	}
+	json_array_foreach (json_object_get(answer, "workers"), i, worker)
+		render_worker(worker, text);
 	add_number(text, "received=", answer, "received");
 	add_number(text, ", copies=", answer, "copies");
 	add_number(text, ", transmitted=", answer, "transmitted");
 	add_number(text, ", dropped=", answer, "dropped");
 	text_add(text, "\n");
+}
+
+static void render_rebalance(const json_t *request, const json_t *answer, struct text *text)
+{
+	const json_t *moves = json_object_get(answer, "moves");
+	json_t *move;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)moves, i, move) {
+		text_addf(text, "%s/%" JSON_INTEGER_FORMAT ": ", string(move, "port"),
+			  number(move, "queue"));
+		add_number(text, "worker ", move, "from");
+		add_number(text, " -> ", move, "to");
+		text_add(text, "\n");
+	}
+	text_addf(text, "load of the most loaded worker: %.1f%%",
+		  json_real_value(json_object_get(answer, "highest_load_before")));
+	if (json_array_size(moves))
+		text_addf(text, " -> %.1f%%",
+			  json_real_value(json_object_get(answer, "highest_load_after")));
+	text_add(text, !json_array_size(moves) ? "; no move would improve it\n"
+		       : json_is_true(json_object_get(answer, "dry_run")) ? "; nothing was moved\n"
+									  : "\n");
 }
 
 static void render_cache(const json_t *request, const json_t *answer, struct text *text)
@@ -712,6 +758,7 @@ static const struct {
 	{ "trace", render_trace },
 	{ "version", render_version },
 	{ "workers", render_workers },
+	{ "rebalance-workers", render_rebalance },
 	{ "cache-show", render_cache },
 };
 

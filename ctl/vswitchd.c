@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "ctl/apply.h"
+#include "ctl/apply_workers.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
 #include "ctl/meter_keep.h"
@@ -195,6 +196,7 @@ static int start_switch(struct daemon *daemon, struct error *error)
 	if (result)
 		return result;
 	daemon->has_workers = true;
+	apply_workers_default(options->cores, options->n_cores);
 	result = bridges_init();
 	if (result)
 		return error_set(error, -result, "out of memory");

@@ -46,10 +46,10 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	for (unsigned int i = 0; i < n; i++)
 		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
 	if (lock)
-		rte_spinlock_lock(&vport->tx_lock[queue]);
+		rte_spinlock_lock(&vport->tx_lock[queue].lock);
 	sent = vport->class->tx(vport, queue, batch->packets, n);
 	if (lock)
-		rte_spinlock_unlock(&vport->tx_lock[queue]);
+		rte_spinlock_unlock(&vport->tx_lock[queue].lock);
 	counters->tx_packets += sent;
 	for (unsigned int i = 0; i < sent; i++)
 		counters->tx_bytes += length[i];

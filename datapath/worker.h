@@ -40,9 +40,17 @@ struct port_counters {
 	uint64_t tx_drops[N_DROPS]; // dropped on the way out of here
 };
 
+// What the worker that polls a receive queue counts of it, whichever worker that is at the time.
+struct queue_counters {
+	uint64_t cycles; // TSC: from looking into the queue until what was in it had been sent
+	uint64_t packets;
+	uint64_t vectors;
+} __attribute__((aligned(64)));
+
 // A receive queue to poll.
 struct poll_queue {
 	struct vport *vport;
+	struct queue_counters *counters;
 	uint16_t queue;
 };
 
@@ -88,6 +96,15 @@ struct cache;
 struct learn_queue;
 struct packet_stack;
 
+// What the main thread makes of a worker's counters, once a second.
+struct worker_gauge {
+	uint64_t busy_cycles, packets; // as they were then
+	bool measured; // at least once
+	double load; // of a core
+	double packet_rate; // per second
+	double cycles_per_packet;
+};
+
 struct worker {
 	// Published by the main thread.
 	struct poll_list *poll_list;
@@ -122,6 +139,10 @@ struct worker {
 	uint32_t patch_head, patch_tail;
 	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];
 	struct vector vector;
+
+	// The main thread's own.
+	struct worker_gauge gauge;
+	bool leaving; // polls nothing any more, and is about to stop
 };
 
 static inline void worker_count_rx_drop(struct worker *worker, const struct vport *vport,

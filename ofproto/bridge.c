@@ -346,6 +346,7 @@ void bridges_tick(void)
 	workers_drain_events(handle_event, NULL);
 	if (now_ns >= next_second_ns) {
 		next_second_ns = now_ns + NS_PER_SECOND;
+		workers_tick(now_ns);
 		for (struct bridge *bridge = bridges; bridge; bridge = bridge->next) {
 			mac_table_tick(bridge->forwarding->mac_table,
 				       (uint32_t)(now_ns / NS_PER_SECOND));

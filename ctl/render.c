@@ -642,6 +642,36 @@ static void render_workers(const json_t *request, const json_t *answer, struct t
 	text_add(text, "\n");
 }
 
+static void render_profile(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *stage;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		const double packets = (double)number(worker, "packets");
+		const double bursts = (double)number(worker, "bursts");
+		double sum = 0;
+
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": packets=", worker, "packets");
+		add_number(text, ", bursts=", worker, "bursts");
+		text_add(text, "\n");
+		if (packets < 1)
+			continue;
+		text_addf(text, "%10s %10s  %s\n", "cycles", "per burst", "stage");
+		json_array_foreach (json_object_get(worker, "stages"), k, stage) {
+			const double cycles = (double)number(stage, "cycles") / packets;
+
+			sum += cycles;
+			text_addf(text, "%10.1f %10.1f  %-12s %s\n", cycles,
+				  (double)number(stage, "entries") / bursts, string(stage, "stage"),
+				  string(stage, "what"));
+		}
+		text_addf(text, "%10.1f %10s  cycles for each packet\n", sum, "");
+	}
+}
+
 // Strings, and lists of strings one per line: what most commands answer.
 static void render_plain(const json_t *request, const json_t *answer, struct text *text)
 {
@@ -686,6 +716,7 @@ static const struct {
 	{ "trace", render_trace },
 	{ "version", render_version },
 	{ "workers", render_workers },
+	{ "profile", render_profile },
 };
 
 void render_answer(const json_t *request, const json_t *answer, struct text *text)

@@ -90,6 +90,10 @@ struct worker_info {
 // Returns false past the last worker.
 bool workers_info(unsigned int i, struct worker_info *info);
 
+// What a worker's stages took so far. Returns false past the last worker, and in a build that does
+// not count it.
+bool workers_profile(unsigned int i, struct profile *profile);
+
 // The main thread's own worker, for packets that it sends (packet-out); it takes part in all sums.
 // NULL without memory. Packets that it makes come from this port, which is on no bridge.
 struct worker *workers_main(void);

@@ -109,6 +109,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	uint64_t bytes = 0;
 	uint16_t lines;
 
+	PROFILE_ENTER(worker, VECTOR);
 	keys_init(vector);
 	vector->n = n;
 	vector->has_action_set = 0;
@@ -134,7 +135,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	lines = rcu_read(&forwarding->lines);
 	if (unlikely(worker->trace)) // which tells of every field
 		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
+	PROFILE_ENTER(worker, PARSE);
 	good = parse_vector(vector, all, out ? out->in_port : port->ofport, lines);
+	PROFILE_LEAVE(worker, PARSE);
 	if (unlikely(out))
 		set_metadata(vector, out->metadata);
 	if (unlikely(worker->trace))
@@ -150,9 +153,12 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}
+	PROFILE_ENTER(worker, OUTPUT);
 	output_finish(&forward, all);
+	PROFILE_LEAVE(worker, OUTPUT);
 	if (unlikely(worker->trace))
 		worker->trace->finish(worker->trace->context, vector->n_lookups[0]);
+	PROFILE_LEAVE(worker, VECTOR);
 }
 
 // Packets that passed from one bridge to another while a vector ran. Each goes on alone or with

@@ -227,8 +227,10 @@ void normal_run(struct forward *forward, uint64_t packets)
 	struct passage passages[VECTOR_SIZE];
 	uint64_t passing = 0;
 
+	PROFILE_ENTER(forward->worker, NORMAL);
 	for_each_packet(i,
 			packets) if (likely(admit(forward, (unsigned int)i, table, &passages[i])))
 		passing |= 1ULL << i;
 	for_each_packet(i, passing) pass(forward, (unsigned int)i, table, &passages[i]);
+	PROFILE_LEAVE(forward->worker, NORMAL);
 }

@@ -7,6 +7,7 @@
 #define DATAPATH_WORKER_H
 
 #include "common/counters.h"
+#include "datapath/profile.h"
 #include "datapath/trace.h"
 #include "datapath/vector.h"
 
@@ -118,6 +119,9 @@ struct worker {
 	uint32_t patch_head, patch_tail;
 	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];
 	struct vector vector;
+#ifdef PROFILE
+	struct profile profile;
+#endif
 };
 
 static inline void worker_count_rx_drop(struct worker *worker, const struct vport *vport,

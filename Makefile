@@ -3,8 +3,7 @@
 #   make              build/vswitchd and build/vsctl
 #   make demo         two virtual machines talk through flow rules
 #   make test         lint, unit, system and virtual machine tests
-#   make bench        rates beside OVS-DPDK; bench-quick takes less than 3 minutes, NATIVE=1 builds OVS
-#                     for this processor, too
+#   make bench        rates beside OVS-DPDK; bench-quick takes less than 3 minutes
 #   make install      PREFIX (default /usr/local) and DESTDIR are honoured
 #   SANITIZE=address,undefined    build with sanitizers
 #   PROFILE=1         build/profile/vswitchd, which counts the cycles of each stage (vsctl profile)
@@ -183,11 +182,12 @@ test:
 	@tests/run.sh lint unit system vm
 
 # Beside OVS-DPDK and testpmd; writes docs/BENCHMARKS.md, docs/benchmarks and build/bench*.json. The
-# quick one has fewer workloads and rounds, no curves, and writes only build/bench.json.
+# quick one has fewer workloads and rounds, no curves, and writes only build/bench.json. NATIVE=PROGRAM
+# measures an ovs-vswitchd built for this processor, too.
 bench bench-quick:
 	@scripts/install-deps.sh build bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write) $(if $(NATIVE),--native)
+	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write) $(if $(NATIVE),--native $(NATIVE))
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 	@bench/run.sh --write curves
 	@$(MAKE) --no-print-directory -j$$(nproc) PROFILE=1 all

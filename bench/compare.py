@@ -111,14 +111,19 @@ class Run:
                 self.windows(base)
             return
         settings = list(ovs.settings)
-        if self.options.quick:
+        if self.options.quick and ovs.prefix == peers.Ovs.prefix:
             settings = [name for name in settings if name in QUICK_SETTINGS]
         for setting in settings:
             name = ovs.prefix + setting
             if ovs not in self.alive:
                 return
-            ovs.resume()
-            ovs.set(setting)
+            try:
+                ovs.resume()
+                ovs.set(setting)
+            except (peers.Failure, OSError, ValueError) as failure:  # the others may still do
+                say("    %s failed: %s" % (name, failure))
+                self.row["failures"][name] = str(failure)
+                continue
             warm = self.workload.warm / (1 if setting == "smc" else 2)
             if self.options.quick:
                 warm = min(warm, 3)
@@ -137,7 +142,7 @@ USAGE = """bench/run.sh [OPTION]... [WORKLOAD...]        rates, workload by work
        bench/run.sh [OPTION]... curves [CURVE...]    rates as one number grows
        bench/run.sh [OPTION]... stages [WORKLOAD...] where our cycles go (make PROFILE=1)"""
 KINDS = ("curves", "stages")
-QUICK_SETTINGS = ("default", "smc, emc 1", "smc, avx512")
+QUICK_SETTINGS = ("default", "smc, emc 1")
 
 
 def parse():
@@ -147,8 +152,8 @@ def parse():
     parser.add_argument("--seconds", type=float, help="length of one measurement")
     parser.add_argument("--patience", type=float, default=1,
                         help="OVS may take so many times as long to warm up as the workload says")
-    parser.add_argument("--native", action="store_true",
-                        help="also Open vSwitch built for this processor, now or earlier")
+    parser.add_argument("--native", metavar="PROGRAM",
+                        help="also this ovs-vswitchd, which was built for this processor")
     parser.add_argument("--no-ovs", action="store_true", help="only the floor and the switch")
     parser.add_argument("--write", action="store_true",
                         help="write what is measured into docs/BENCHMARKS.md and docs/benchmarks")
@@ -166,8 +171,9 @@ def parse():
         parser.error("--rounds, --seconds (at most 60) and --patience must be more than 0")
     if options.kind == "curves" and set(options.names) - set(curves.names()):
         parser.error("the curves are: " + " ".join(curves.names()))
-    if options.native and not options.kind and not os.path.exists(peers.NATIVE_OVS):
-        parser.error("Open vSwitch is not built natively yet: bench/native.sh")
+    if options.native and not os.access(options.native, os.X_OK):
+        parser.error("--native takes an ovs-vswitchd, and '%s' is no program" % options.native)
+    peers.OvsNative.binary = options.native and os.path.abspath(options.native)
     return options
 
 

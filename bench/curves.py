@@ -16,6 +16,8 @@ import peers
 from workload import CACHE, HERE, Settings, cached_trace, say
 
 STEADY = 1.0  # seconds without a rise: warm
+BUDGET = 150  # seconds of a curve, after which OVS gets less time to warm up
+SHORT = 2.0  # that much
 LOAD_SECONDS = 60  # OVS may take so long for a point's rules
 LONG = 1.0  # seconds of a measurement beside changes, of which a hundred lists come each second
 SETTINGS = "smc"  # of OVS: those of its best that help where flows are many
@@ -59,7 +61,7 @@ class Curve:
         self.options, self.dir, self.core, self.shim, self.mhz = options, directory, core, shim, mhz
         self.points = [int(word) for word in self.settings.get("points").split()]
         self.warm = float(self.settings.get("warm")) * options.patience
-        self.alive, self.failed = [], {}
+        self.alive, self.began = [], time.monotonic()
         self.result = {
             "name": name, "title": self.settings.title, "about": self.settings.about,
             "axis": self.settings.get("axis"), "scale": self.settings.get("scale").split(),
@@ -92,6 +94,10 @@ class Curve:
         self.alive.remove(peer)
         peer.end()
 
+    def ovs_limit(self):
+        late = time.monotonic() - self.began > BUDGET * self.options.patience
+        return min(self.warm, SHORT) if late else self.warm
+
     def prepare(self, peer, n, first):
         """New rules and packets, then until it is warm."""
         self.control.set(True)
@@ -99,7 +105,7 @@ class Curve:
         if not first and "{n}" in self.settings.values.get("flows-from", ""):
             peer.replace_rules(self.rules)
         self.control.set(False, self.capture, self.flows)
-        limit = {"testpmd": 0.3, "ours": min(self.warm, 3)}.get(peer.name, self.warm)
+        limit = {"testpmd": 0.3, "ours": min(self.warm, 3)}.get(peer.name, self.ovs_limit())
         samples, steady = measure.warm_up(peer, limit, STEADY)
         peer.stop()
         rates = [measure.rate_between(a, b)[0] for a, b in zip(samples, samples[1:])]
@@ -110,7 +116,7 @@ class Curve:
             if after > 1.05 * before:
                 self.result["notes"].append(
                     "%s was still rising at %s %s after %g s: %.4f, then %.4f Mpps" % (
-                        peer.name, n, self.settings.get("axis"), self.warm, before / 1e6, after / 1e6))
+                        peer.name, n, self.settings.get("axis"), limit, before / 1e6, after / 1e6))
 
     def window(self, peer):
         """(rate, changes a second or None)"""

@@ -18,9 +18,6 @@ import threading
 import time
 
 OVS_DPDK = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
-NATIVE_OVS = os.path.abspath(os.path.join(  # made by native.sh
-    os.path.dirname(__file__), "..", os.environ.get("BUILD", "build"), "bench", "ovs-native",
-    "ovs-vswitchd"))
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 INFINITE_PACKETS = 32768  # more packets than that take too many buffers: they are replayed
 LIBC = ctypes.CDLL(None)
@@ -440,11 +437,11 @@ class Ovs(Peer):
 
 
 class OvsNative(Ovs):
-    """The same release built for this processor by native.sh, and its AVX-512 code where that is."""
+    """One that somebody built for this processor (--native): its AVX-512 code is tried as well."""
 
     name = "OVS-native"
     prefix = "ovs native, "
-    binary = NATIVE_OVS
+    binary = ""  # as given
     settings = {
         "smc": Ovs.settings["smc"],
         "smc, avx512": (

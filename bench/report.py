@@ -163,8 +163,8 @@ file; `bench/README.md` says how it measures.
 - *net*: TSC cycles a packet costs beyond testpmd's.
 - *OVS best*: the best of its default and of what is known to help it (*with*: `smc` is
   `smc-enable=true` with a flow limit of 1,000,000 and an idle time of 300 s; `emc 1` and `emc 0` add
-  `emc-insert-inv-prob` 1 and 0; `native` is the same release built for this processor, `avx512` with
-  its AVX-512 code chosen), each warmed up until the rate is steady, at most as long as *Workloads*
+  `emc-insert-inv-prob` 1 and 0; `native` is the program given with `--native`, `avx512` with its
+  AVX-512 code chosen), each warmed up until the rate is steady, at most as long as *Workloads*
   says (with all but `smc` half of that).
 - *ratio* is to OVS's best, *share* is of testpmd; beside each, what we aim for.
 - *spread*: (largest - smallest) / median, ours / OVS's best.

@@ -5,7 +5,7 @@
 #   bench/run.sh [OPTION]... curves [CURVE...]       rates as flows, rules, masks, tables, changes grow
 #   bench/run.sh [OPTION]... stages [WORKLOAD...]    where our cycles go, with make PROFILE=1
 #
-#   --quick  --rounds N  --seconds S  --patience N  --native  --no-ovs  --write  --render
+#   --quick  --rounds N  --seconds S  --patience N  --native PROGRAM  --no-ovs  --write  --render
 #
 # Results go to build/bench*.json, with --write to docs/BENCHMARKS.md and docs/benchmarks, too.
 # Workloads and curves are the files of bench/workloads and bench/curves; with none named, all run
@@ -26,5 +26,4 @@ done
 	echo "the vswitchd that counts cycles is not built: make PROFILE=1" >&2
 	exit 1
 }
-[[ " $* " != *" --native "* ]] || "$here/native.sh"
 PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/compare.py" "$@"

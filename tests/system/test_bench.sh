@@ -24,6 +24,7 @@ check "an unknown workload is refused with a list" refused "no workload 'fife'.*
 check "an unknown curve is refused with a list" refused "the curves are: flows rules" curves flaws
 check "no rounds at all are refused" refused "more than 0" --rounds 0 port-1k
 check "a window of no length is refused" refused "more than 0" --seconds 0 port-1k
+check "a native OVS that is not there is refused" refused "is no program" --native /nowhere port-1k
 
 every_file_is_listed() { # FOLDER
 	diff <(sort "$bench/$1/ORDER") <(cd "$bench/$1" && printf '%s\n' ./*.conf | sed 's:./::; s:.conf::' | sort)

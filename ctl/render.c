@@ -688,6 +688,36 @@ static void render_rebalance(const json_t *request, const json_t *answer, struct
 									  : "\n");
 }
 
+static void render_profile(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *stage;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		const double packets = (double)number(worker, "packets");
+		const double bursts = (double)number(worker, "bursts");
+		double sum = 0;
+
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": packets=", worker, "packets");
+		add_number(text, ", bursts=", worker, "bursts");
+		text_add(text, "\n");
+		if (packets < 1)
+			continue;
+		text_addf(text, "%10s %10s  %s\n", "cycles", "per burst", "stage");
+		json_array_foreach (json_object_get(worker, "stages"), k, stage) {
+			const double cycles = (double)number(stage, "cycles") / packets;
+
+			sum += cycles;
+			text_addf(text, "%10.1f %10.1f  %-12s %s\n", cycles,
+				  (double)number(stage, "entries") / bursts, string(stage, "stage"),
+				  string(stage, "what"));
+		}
+		text_addf(text, "%10.1f %10s  cycles for each packet\n", sum, "");
+	}
+}
+
 static void render_cache(const json_t *request, const json_t *answer, struct text *text)
 {
 	json_t *worker, *bridge;
@@ -759,6 +789,7 @@ static const struct {
 	{ "version", render_version },
 	{ "workers", render_workers },
 	{ "rebalance-workers", render_rebalance },
+	{ "profile", render_profile },
 	{ "cache-show", render_cache },
 };
 

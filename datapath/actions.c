@@ -543,5 +543,7 @@ void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, u
 void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
 		 uint64_t packets, unsigned int depth, struct pipeline_next *next)
 {
+	PROFILE_ENTER(forward->worker, ACTIONS);
 	actions_run_list(forward, program->ops, program->size, table_id, packets, depth, next);
+	PROFILE_LEAVE(forward->worker, ACTIONS);
 }

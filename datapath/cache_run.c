@@ -95,6 +95,7 @@ static uint64_t run_known(struct forward *forward, const struct cache_probe *pro
 	uint64_t direct = 0, lists = 0, outputs = 0;
 	uint32_t ports[VECTOR_SIZE];
 
+	PROFILE_ENTER(forward->worker, ACTIONS);
 	for_each_packet(i, packets)
 	{
 		struct cache_entry *entry = probe->entries[i];
@@ -120,6 +121,7 @@ static uint64_t run_known(struct forward *forward, const struct cache_probe *pro
 		output_each_to(forward, outputs, ports);
 	if (lists)
 		run_lists(forward, probe, lists);
+	PROFILE_LEAVE(forward->worker, ACTIONS);
 	return direct;
 }
 
@@ -162,6 +164,7 @@ static void run_cached(struct forward *forward, uint64_t packets, bool forced)
 	struct cache_probe probe;
 	uint64_t direct, recorded = 0;
 
+	PROFILE_ENTER(forward->worker, CACHE);
 	cache_find(cache, forward, packets, &probe);
 	direct = probe.unknown;
 	cache->stats.n_hits += (uint64_t)__builtin_popcountll(packets & ~direct);
@@ -169,12 +172,13 @@ static void run_cached(struct forward *forward, uint64_t packets, bool forced)
 	if (unlikely(direct))
 		recorded = choose_recorded(cache, &probe, forward->vector, forced);
 	direct |= run_known(forward, &probe, packets & ~direct);
-	if (likely(!direct))
-		return;
-	forward->recorded = recorded;
-	pipeline_run(forward, 0, direct, 0);
-	forward->recorded = 0;
-	for_each_packet(i, recorded) cache_insert(forward, &probe, (unsigned int)i);
+	if (unlikely(direct)) {
+		forward->recorded = recorded;
+		pipeline_run(forward, 0, direct, 0);
+		forward->recorded = 0;
+		for_each_packet(i, recorded) cache_insert(forward, &probe, (unsigned int)i);
+	}
+	PROFILE_LEAVE(forward->worker, CACHE);
 }
 
 // --- Whether ---

@@ -149,6 +149,10 @@ struct worker_info {
 // Returns false past the last worker.
 bool workers_info(unsigned int i, struct worker_info *info);
 
+// What a worker's stages took so far. Returns false past the last worker, and in a build that does
+// not count it.
+bool workers_profile(unsigned int i, struct profile *profile);
+
 // A worker's traversal cache, NULL past the last worker. Its numbers change meanwhile.
 const struct cache *workers_cache(unsigned int i);
 

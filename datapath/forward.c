@@ -124,6 +124,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	uint64_t bytes = 0;
 	uint16_t lines;
 
+	PROFILE_ENTER(worker, VECTOR);
 	keys_init(vector);
 	vector->n = n;
 	vector->has_action_set = 0;
@@ -151,7 +152,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		find_cache(&forward, lines);
 	if (unlikely(worker->trace)) // which tells of every field
 		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
+	PROFILE_ENTER(worker, PARSE);
 	good = parse_vector(vector, all, out ? out->in_port : port->ofport, lines);
+	PROFILE_LEAVE(worker, PARSE);
 	if (unlikely(out))
 		set_metadata(vector, out->metadata);
 	if (unlikely(worker->trace))
@@ -169,9 +172,12 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}
+	PROFILE_ENTER(worker, OUTPUT);
 	output_finish(&forward, all);
+	PROFILE_LEAVE(worker, OUTPUT);
 	if (unlikely(worker->trace))
 		worker->trace->finish(worker->trace->context, vector->n_lookups[0]);
+	PROFILE_LEAVE(worker, VECTOR);
 }
 
 // Packets that passed from one bridge to another while a vector ran. Each goes on alone or with
@@ -217,8 +223,11 @@ void forward_burst(struct worker *worker, struct forwarding *forwarding,
 	forward_vector(worker, forwarding, port, 0, packets, n);
 	forward_patched(worker);
 	output_flush(worker);
-	if (worker->cache && worker->cache->n_pending)
+	if (worker->cache && worker->cache->n_pending) {
+		PROFILE_ENTER(worker, CACHE);
 		cache_fold(worker, CACHE_FOLD);
+		PROFILE_LEAVE(worker, CACHE);
+	}
 }
 
 bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *key)

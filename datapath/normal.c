@@ -250,6 +250,7 @@ void normal_run(struct forward *forward, uint64_t packets)
 	uint32_t ports[VECTOR_SIZE];
 	uint64_t passing = 0, outputs = 0;
 
+	PROFILE_ENTER(forward->worker, NORMAL);
 	for_each_packet(i,
 			packets) if (likely(admit(forward, (unsigned int)i, table, &passages[i])))
 		passing |= 1ULL << i;
@@ -261,4 +262,5 @@ void normal_run(struct forward *forward, uint64_t packets)
 		outputs |= 1ULL << i;
 	}
 	output_each_to(forward, outputs, ports);
+	PROFILE_LEAVE(forward->worker, NORMAL);
 }

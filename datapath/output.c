@@ -41,6 +41,7 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	uint16_t n = batch->n, sent;
 	const bool lock = !vport->class->tx_thread_safe;
 
+	PROFILE_ENTER(worker, SEND);
 	batch->n = 0;
 	// A sent packet is not ours to look at any more.
 	for (unsigned int i = 0; i < n; i++)
@@ -57,6 +58,7 @@ static void flush_port(struct worker *worker, struct vport *vport)
 		counters->tx_drops[refusal(vport)] += n - sent;
 		rte_pktmbuf_free_bulk(batch->packets + sent, n - sent);
 	}
+	PROFILE_LEAVE(worker, SEND);
 }
 
 void output_flush(struct worker *worker)
@@ -221,7 +223,9 @@ bool output_commit(struct forward *forward, unsigned int packet)
 		return true;
 	if (!output_make_writable(forward, packet))
 		return false;
+	PROFILE_ENTER(forward->worker, WRITE_BACK);
 	write_back(forward->vector, packet);
+	PROFILE_LEAVE(forward->worker, WRITE_BACK);
 	return true;
 }
 
@@ -394,11 +398,13 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	const bool usual = !forward->trace && port && port->admin_up && !port->no_forward &&
 			   max_len == MAX_LEN_ALL;
 
+	PROFILE_ENTER(forward->worker, OUTPUT);
 	for_each_packet(i, packets)
 	{
 		if (unlikely(!usual || !output_simply(forward, (unsigned int)i, port)))
 			output_to(forward, (unsigned int)i, ofport, max_len);
 	}
+	PROFILE_LEAVE(forward->worker, OUTPUT);
 }
 
 void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE])
@@ -406,6 +412,7 @@ void output_each_to(struct forward *forward, uint64_t packets, const uint32_t of
 	struct forwarding_port *port = NULL;
 	uint32_t ofport = OFPP_ANY;
 
+	PROFILE_ENTER(forward->worker, OUTPUT);
 	for_each_packet(i, packets)
 	{
 		if (ofports[i] != ofport) {
@@ -417,6 +424,7 @@ void output_each_to(struct forward *forward, uint64_t packets, const uint32_t of
 		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))
 			output_to(forward, (unsigned int)i, ofport, MAX_LEN_ALL);
 	}
+	PROFILE_LEAVE(forward->worker, OUTPUT);
 }
 
 void output_finish(struct forward *forward, uint64_t packets)

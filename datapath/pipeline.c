@@ -205,6 +205,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
 	uint64_t hit;
 
+	PROFILE_ENTER(forward->worker, PIPELINE);
 	if (unlikely(from.with_ct))
 		actions_ct_swap(forward->vector, packets);
 	if (unlikely(from.in_port != OFPP_IN_PORT)) {
@@ -212,6 +213,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 			vector_core(forward->vector, (unsigned int)i)->in_port;
 		set_in_port(forward->vector, packets, from.in_port);
 	}
+	PROFILE_ENTER(forward->worker, LOOKUP);
 	if (likely(table && !forward->trace)) {
 		if (likely(forward->view == VIEW_NONE))
 			table_lookup(table, &forward->vector->keys, packets, results);
@@ -221,6 +223,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
+	PROFILE_LEAVE(forward->worker, LOOKUP);
 	if (unlikely(forward->trace))
 		trace_lookup(forward, table, table_id, packets, results, depth);
 	hit = packets & ~same_pointer(results, packets, NULL);
@@ -237,6 +240,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 		run_miss(forward, table_id, packets & ~hit, next);
 	if (likely(hit))
 		run_flows(forward, results, table_id, hit, depth, next);
+	PROFILE_LEAVE(forward->worker, PIPELINE);
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,

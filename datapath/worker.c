@@ -94,8 +94,10 @@ static uint16_t poll_queue(struct worker *worker, const struct poll_queue *queue
 	struct rte_mbuf *packets[BURST_SIZE];
 	struct forwarding *forwarding;
 	struct forwarding_port *port;
-	uint16_t n = vport->class->rx(vport, queue->queue, packets, BURST_SIZE);
+	uint16_t n;
 
+	PROFILE_BEGIN(worker);
+	n = vport->class->rx(vport, queue->queue, packets, BURST_SIZE);
 	if (!n)
 		return 0;
 	forwarding = rcu_read(&vport->forwarding);
@@ -109,6 +111,7 @@ static uint16_t poll_queue(struct worker *worker, const struct poll_queue *queue
 	}
 	worker->n_packets += n;
 	worker->n_vectors++;
+	PROFILE_END(worker, n);
 	return n;
 }
 

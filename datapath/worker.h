@@ -7,6 +7,7 @@
 #define DATAPATH_WORKER_H
 
 #include "common/counters.h"
+#include "datapath/profile.h"
 #include "datapath/trace.h"
 #include "datapath/vector.h"
 
@@ -143,6 +144,9 @@ struct worker {
 	// The main thread's own.
 	struct worker_gauge gauge;
 	bool leaving; // polls nothing any more, and is about to stop
+#ifdef PROFILE
+	struct profile profile;
+#endif
 };
 
 static inline void worker_count_rx_drop(struct worker *worker, const struct vport *vport,

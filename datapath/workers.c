@@ -493,3 +493,16 @@ bool workers_info(unsigned int i, struct worker_info *info)
 	};
 	return true;
 }
+
+bool workers_profile(unsigned int i, struct profile *profile)
+{
+#ifdef PROFILE
+	if (i < n_workers) {
+		*profile = workers[i]->profile;
+		return true;
+	}
+#endif
+	(void)i;
+	(void)profile;
+	return false;
+}

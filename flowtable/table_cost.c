@@ -71,7 +71,7 @@ static double cost(const struct machine *machine, enum classifier_template_id id
 	case CLASSIFIER_LPM: // one to three slots and a flow
 		return 5.5 * machine->speed + 2.5 * line;
 	case CLASSIFIER_LPM6: // five lengths or so, a node and a flow
-		return 35 * machine->speed + 7 * line;
+		return 50 * machine->speed + 7 * line;
 	case CLASSIFIER_REFERENCE:
 		return (5 + 5.0 * n_flows) * machine->speed;
 	default: // bit vectors: a bit for each flow

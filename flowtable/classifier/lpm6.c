@@ -135,6 +135,28 @@ static bool array_add(struct hash_array *array, const struct lpm6_node *node)
 	return true;
 }
 
+// The node of the first bits of the prefix, if it is a key: without a walk through the trie.
+static struct lpm6_node *key_find(const struct lpm6_trie *trie, const struct prefix *prefix,
+				  uint32_t length)
+{
+	const struct lpm6_address address = lpm6_prefix(prefix->address, length);
+	const uint64_t hash = lpm6_hash(trie->array, address, length), tag = hash_tag(hash);
+	const struct hash_bucket *buckets[] = {
+		&trie->array->buckets[hash_home(trie->array, hash)],
+		&trie->array->buckets[hash_alternate(trie->array, hash)]
+	};
+
+	for (unsigned int b = 0; b < 2; b++)
+		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
+			struct lpm6_node *node = lpm6_slot_node(buckets[b]->slots[i]);
+
+			if (hash_slot_tag(buckets[b]->slots[i]) == tag && node->length == length &&
+			    lpm6_equal(node->address, address))
+				return node;
+		}
+	return NULL;
+}
+
 static uint64_t *array_find(struct hash_array *array, const struct lpm6_node *node)
 {
 	const uint64_t hash = node_hash(array, node);
@@ -194,6 +216,12 @@ static int array_reserve(struct lpm6_trie *trie, uint32_t n)
 	return hash_array_is_crowded(array->bucket_mask + 1, array->n_used + n)
 		       ? array_grow(trie, n)
 		       : 0;
+}
+
+// NULL: no flow has the prefix.
+static struct lpm6_node *prefix_node(const struct lpm6_trie *trie, const struct prefix *prefix)
+{
+	return prefix->length ? key_find(trie, prefix, prefix->length) : trie->top;
 }
 
 static bool is_key(const struct lpm6_node *node)
@@ -277,8 +305,7 @@ static void markers_remove(struct lpm6_trie *trie, const struct prefix *prefix,
 {
 	while (n-- > 0)
 		if (path[n] < prefix->length)
-			marker_remove(trie, lpm6_tree_find(trie, lpm6_prefix(prefix->address, path[n]),
-							   path[n]));
+			marker_remove(trie, key_find(trie, prefix, path[n]));
 }
 
 // ---- Memory -------------------------------------------------------------------------------------
@@ -459,7 +486,9 @@ static struct lpm6_node *prefix_add(struct lpm6_trie *trie, const struct prefix 
 
 		if (length > prefix->length)
 			continue;
-		node = lpm6_tree_find(trie, address, length);
+		node = key_find(trie, prefix, length);
+		if (!node)
+			node = lpm6_tree_find(trie, address, length);
 		if (!node)
 			node = lpm6_tree_add(trie, address, length, supply->nodes[used++]);
 		if (length < prefix->length)
@@ -480,21 +509,20 @@ static struct lpm6_node *prefix_add(struct lpm6_trie *trie, const struct prefix 
 	return node;
 }
 
-static unsigned int count_missing_nodes(struct lpm6_trie *trie, const struct prefix *prefix,
+// How many nodes may have to be made: some may be there as forks.
+static unsigned int count_missing_nodes(const struct lpm6_trie *trie, const struct prefix *prefix,
 					const uint8_t *path, unsigned int n)
 {
 	unsigned int missing = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (path[i] <= prefix->length)
-			missing += !lpm6_tree_find(trie, lpm6_prefix(prefix->address, path[i]),
-						   path[i]);
+		missing += path[i] <= prefix->length && !key_find(trie, prefix, path[i]);
 	return missing;
 }
 
 static int trie_insert(struct lpm6_trie *trie, const struct prefix *prefix, struct flow *flow)
 {
-	struct lpm6_node *node = lpm6_tree_find(trie, prefix->address, prefix->length);
+	struct lpm6_node *node = prefix_node(trie, prefix);
 	uint8_t path[LPM6_MAX_STEPS];
 	const unsigned int n = path_to(prefix->length, path);
 	const bool is_new = n > 0 && !(node && node->entries);
@@ -566,8 +594,7 @@ static bool find(const struct classifier_prefixes6 *lpm, const struct flow *flow
 	if (t == LPM_MAX_CONTEXTS)
 		return false;
 	found->trie = lpm->tries[t];
-	found->node =
-		lpm6_tree_find(found->trie, found->prefix.address, found->prefix.length);
+	found->node = prefix_node(found->trie, &found->prefix);
 	if (!found->node)
 		return false;
 	found->link = entry_link(found->node, flow);

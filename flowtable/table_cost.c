@@ -5,6 +5,7 @@
 #include <rte_cycles.h>
 
 #include "flowtable/key.h"
+#include "flowtable/table_internal.h"
 
 #define KIB 1024.0
 #define LINE_SIZE 64
@@ -167,6 +168,8 @@ double table_cost_measured(const struct classifier *classifier)
 
 	if (machine.speed == 0)
 		measure(&machine);
+	if (classifier->id == CLASSIFIER_SPLIT)
+		return table_split_cost(classifier, table_cost_measured);
 	return cost(&machine, (enum classifier_template_id)classifier->id, classifier->n_flows,
 		    classifier->template->memory(classifier));
 }

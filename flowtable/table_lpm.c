@@ -441,4 +441,5 @@ void table_lpm_destroy(struct table_holder *part)
 {
 	if (part->family)
 		part->family->part = NULL;
+	part->family = NULL;
 }

@@ -79,6 +79,12 @@ static struct table_shape *shape_find(const struct table *table, const struct ma
 	return NULL;
 }
 
+const struct table_shape *table_shape_find(const struct table *table, const struct mask *mask,
+					   bool is_clause)
+{
+	return shape_find(table, mask, table, is_clause);
+}
+
 static struct table_shape *shape_get(struct table *table, const struct mask *mask,
 				     struct table *home, bool is_clause)
 {
@@ -354,6 +360,11 @@ void table_expect(struct table *table, const struct mask *mask, uint32_t n)
 		table_index_expect(&table->index, n);
 	else
 		table_shape_free_if_empty(table, shape);
+	// What was expected is here: look at it now and not only after many more.
+	if (n == 0) {
+		table->n_until_check = 0;
+		table_split_check(table);
+	}
 }
 
 void table_remove(struct table *table, struct flow *flow)

@@ -162,14 +162,24 @@ static void measure(struct machine *machine)
 	free(memory);
 }
 
+static struct machine here;
+
+void table_cost_calibrate(void)
+{
+	if (here.speed == 0)
+		measure(&here);
+}
+
+double table_cost_here(enum classifier_template_id id, uint32_t n_flows, size_t memory)
+{
+	table_cost_calibrate();
+	return cost(&here, id, n_flows, memory);
+}
+
 double table_cost_measured(const struct classifier *classifier)
 {
-	static struct machine machine;
-
-	if (machine.speed == 0)
-		measure(&machine);
 	if (classifier->id == CLASSIFIER_SPLIT)
 		return table_split_cost(classifier, table_cost_measured);
-	return cost(&machine, (enum classifier_template_id)classifier->id, classifier->n_flows,
-		    classifier->template->memory(classifier));
+	return table_cost_here((enum classifier_template_id)classifier->id, classifier->n_flows,
+			       classifier->template->memory(classifier));
 }

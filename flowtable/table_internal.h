@@ -140,6 +140,8 @@ bool table_lpm_stays(const struct table_holder *part); // when one flow goes
 // Sub-tables (table_split.c). The one that takes the flow, if its mask has the field that the table
 // is split by: 0 or -ENOMEM; otherwise *home stays as it is.
 int table_split_home(struct table *table, const struct flow *flow, struct table **home);
+// The sub-table that the flow would go to, if there is one for its value, or else the table.
+const struct table *table_split_has(const struct table *table, const struct flow *flow);
 // Before and after a flow of a sub-table comes or goes.
 int table_split_raise(struct table *table, uint64_t rank);
 void table_split_count(struct table *table, int change, uint64_t rank);
@@ -158,6 +160,9 @@ void table_families_destroy(struct table *table); // before the flows
 int table_flow_move(struct table *table, struct flow *flow, struct table *home);
 void table_flow_unlist(struct table *table, struct flow *flow);
 void table_flow_list(struct table *table, struct flow *flow, struct table_shape *shape);
+// The flows of the table, and not of a sub-table, with this mask. NULL: none.
+const struct table_shape *table_shape_find(const struct table *table, const struct mask *mask,
+					   bool is_clause);
 void table_shape_free_if_empty(struct table *table, struct table_shape *shape);
 
 // In one new view: `added`, unless that is NULL, comes, and flows that have another home go.

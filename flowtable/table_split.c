@@ -162,6 +162,16 @@ int table_split_home(struct table *table, const struct flow *flow, struct table 
 	return sub_get(table, split_of(table), value, home);
 }
 
+const struct table *table_split_has(const struct table *table, const struct flow *flow)
+{
+	const struct table *sub = NULL;
+	uint64_t value;
+
+	if (table->split && flow_value(split_of(table), flow, &value))
+		sub = split_find(split_of(table), value);
+	return sub ? sub : table;
+}
+
 int table_split_raise(struct table *table, uint64_t rank)
 {
 	return rank > table->split->max_rank ? table_part_bound(table, table->split, rank) : 0;

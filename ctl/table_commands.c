@@ -34,13 +34,12 @@ static json_t *describe_cost(const struct bridge *bridge)
 		for (unsigned int i = 0; i < n; i++)
 			cycles += parts[i].cycles;
 		for (unsigned int i = 0; i < n; i++) {
-			json_t *part = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "template",
-						 parts[i].template_name, "flows",
-						 (json_int_t)parts[i].n_flows, "masks",
-						 (json_int_t)parts[i].n_masks, "max_priority",
-						 (json_int_t)parts[i].max_priority, "memory",
-						 (json_int_t)parts[i].memory, "cycles",
-						 (json_int_t)parts[i].cycles);
+			json_t *part = json_pack(
+				"{s:s, s:I, s:I, s:I, s:I, s:I}", "template",
+				parts[i].template_name, "flows", (json_int_t)parts[i].n_flows,
+				"masks", (json_int_t)parts[i].n_masks, "max_priority",
+				(json_int_t)parts[i].max_priority, "memory",
+				(json_int_t)parts[i].memory, "cycles", (json_int_t)parts[i].cycles);
 
 			if (parts[i].field) {
 				json_object_set_new(part, "field", json_string(parts[i].field));

@@ -57,8 +57,8 @@ static uint64_t flow_hash(uint64_t mask, uint16_t priority, const uint64_t *valu
 // Sub-tables have shapes of their own.
 static uint64_t shape_hash(const struct table *home, uint64_t mask, bool is_clause)
 {
-	return hash_finish(hash_word(hash_word(mask, is_clause | (home->whole ? 2u : 0)),
-				     home->split_value));
+	return hash_finish(
+		hash_word(hash_word(mask, is_clause | (home->whole ? 2u : 0)), home->split_value));
 }
 
 static struct table_shape *shape_find(const struct table *table, const struct mask *mask,
@@ -278,8 +278,7 @@ static int insert(struct table *table, struct flow *flow, uint64_t rank)
 	struct table *home;
 	int rc;
 
-	if (table_index_reserve(&table->index) < 0 ||
-	    find_home(table, flow, is_clause, &home) < 0)
+	if (table_index_reserve(&table->index) < 0 || find_home(table, flow, is_clause, &home) < 0)
 		return -ENOMEM;
 	shape = shape_get(table, flow->mask, home, is_clause);
 	if (!shape)

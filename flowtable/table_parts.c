@@ -408,8 +408,7 @@ static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 		struct table_holder *bin = table->parts[i];
 
 		if (!bin->shape && !bin->family && bin != table->mix && bin != table->split &&
-		    !bin->dropped &&
-		    bin->n_flows + n <= BIN_MAX_FLOWS)
+		    !bin->dropped && bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
 	return NULL;

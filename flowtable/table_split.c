@@ -49,7 +49,10 @@ static const struct split_field {
 	{ "in_port", offsetof(struct key, core.in_port), 4, 0 },
 	{ "vlan_vid", offsetof(struct key, core.vlan_tci0), 2, 0x1fff },
 	{ "tun_id", offsetof(struct key, tunnel.tun_id), 8, 0 },
-#define REG(n) { "reg" #n, offsetof(struct key, registers.reg[n]), 4, 0 }
+#define REG(n)                                                                                     \
+	{                                                                                          \
+		"reg" #n, offsetof(struct key, registers.reg[n]), 4, 0                             \
+	}
 	REG(0),
 	REG(1),
 	REG(2),
@@ -128,8 +131,7 @@ void table_families_destroy(struct table *table)
 		table_lpm_destroy(table->parts[i]);
 	if (!table->split)
 		return;
-	split_for_each (split_of(table), slot)
-		table_families_destroy(slot->table);
+	split_for_each(split_of(table), slot) table_families_destroy(slot->table);
 }
 
 static int sub_get(struct table *table, struct classifier_split *split, uint64_t value,
@@ -181,9 +183,9 @@ static uint64_t split_max_rank(const struct classifier_split *split)
 {
 	uint64_t max_rank = 0;
 
-	split_for_each (split, slot)
-		if (slot->table->n_parts && slot->table->parts[0]->max_rank > max_rank)
-			max_rank = slot->table->parts[0]->max_rank;
+	split_for_each(split,
+		       slot) if (slot->table->n_parts && slot->table->parts[0]->max_rank > max_rank)
+		max_rank = slot->table->parts[0]->max_rank;
 	return max_rank;
 }
 
@@ -212,7 +214,8 @@ double table_split_cost(const struct classifier *classifier,
 	const struct classifier_split *split = (const struct classifier_split *)classifier;
 	double sum = 0;
 
-	split_for_each (split, slot) {
+	split_for_each(split, slot)
+	{
 		uint32_t n_flows = 0;
 		double cycles = 0;
 
@@ -230,7 +233,8 @@ void table_split_describe(const struct classifier *classifier, struct table_part
 	const struct classifier_split *split = (const struct classifier_split *)classifier;
 
 	part->field = split->field;
-	split_for_each (split, slot) {
+	split_for_each(split, slot)
+	{
 		uint32_t n_masks = 0;
 
 		for (uint32_t i = 0; i < slot->table->n_parts; i++)
@@ -332,10 +336,11 @@ static double try_field(const struct candidates *candidates, const struct split_
 		++*n_values;
 	}
 	// What has to stay is in bins, or in a mix.
-	return *n_values < 2 ? 0
-			     : SPLIT_CYCLES + sum / n + (n < candidates->n_flows
-						? sub_cycles(candidates->n_flows - n)
-						: 0);
+	return *n_values < 2
+		       ? 0
+		       : SPLIT_CYCLES + sum / n +
+				 (n < candidates->n_flows ? sub_cycles(candidates->n_flows - n)
+							  : 0);
 }
 
 // The best field, or NULL.

@@ -232,14 +232,15 @@ int table_limits_check_cost(const struct bridge *bridge, const struct flow *flow
 	if (cycles <= config->max_cycles || cycles <= before)
 		return 0;
 	bridge->tables[flow->table_id]->n_refused++;
-	return error_set(error, ENOSPC,
-			 "table %u%s%s%s of bridge '%s': with this flow%s a lookup would cost about "
-			 "%.1f cycles for each packet (now %.1f), and its max_lookup_cycles is %u; "
-			 "raise it, match the same fields and bits as other flows of the table, or "
-			 "use another table (dump-tables --cost tells how this one is searched)",
-			 flow->table_id, *name ? " (" : "", name, *name ? ")" : "", bridge->name,
-			 is_new_mask ? ", whose mask no other flow has," : "", cycles, before,
-			 config->max_cycles);
+	return error_set(
+		error, ENOSPC,
+		"table %u%s%s%s of bridge '%s': with this flow%s a lookup would cost about "
+		"%.1f cycles for each packet (now %.1f), and its max_lookup_cycles is %u; "
+		"raise it, match the same fields and bits as other flows of the table, or "
+		"use another table (dump-tables --cost tells how this one is searched)",
+		flow->table_id, *name ? " (" : "", name, *name ? ")" : "", bridge->name,
+		is_new_mask ? ", whose mask no other flow has," : "", cycles, before,
+		config->max_cycles);
 }
 
 bool table_limits_have_room(const struct bridge *bridge, uint8_t table_id, uint32_t pending)

@@ -8,7 +8,8 @@
 
 // Bit i: slot i carries the tag. Slots change beside us, so what is found is only a hint where
 // to look; the slot is read again as one word.
-static inline __attribute__((always_inline)) unsigned int hash_bucket_tags(const struct hash_bucket *bucket, uint64_t tag)
+static inline __attribute__((always_inline)) unsigned int hash_bucket_tags(
+	const struct hash_bucket *bucket, uint64_t tag)
 {
 	unsigned int bits = 0;
 

@@ -300,8 +300,8 @@ static void marker_remove(struct lpm6_trie *trie, struct lpm6_node *node)
 	lpm6_tree_prune(trie, node->address, node->length);
 }
 
-static void markers_remove(struct lpm6_trie *trie, const struct prefix *prefix,
-			   const uint8_t *path, unsigned int n)
+static void markers_remove(struct lpm6_trie *trie, const struct prefix *prefix, const uint8_t *path,
+			   unsigned int n)
 {
 	while (n-- > 0)
 		if (path[n] < prefix->length)

@@ -70,8 +70,9 @@ static uint64_t find_exact(const struct hash_array *array, struct lpm6_address a
 }
 
 // What tags could not decide.
-static __attribute__((noinline)) const struct lpm6_node *search_exact(
-	const struct lpm6_trie *trie, const struct search *search, struct lpm6_address address)
+static __attribute__((noinline)) const struct lpm6_node *search_exact(const struct lpm6_trie *trie,
+								      const struct search *search,
+								      struct lpm6_address address)
 {
 	const struct lpm6_node *found = trie->top;
 
@@ -118,15 +119,14 @@ static unsigned int search_step(struct search *search, uint8_t *open, unsigned i
 	for (unsigned int o = 0; o < n; o++) {
 		const unsigned int j = open[o];
 		const uint64_t slot = find_slot(search->array, search->hash[j]);
-		const uint8_t *next = slot & LPM6_HAS_LONGER ? search->steps->longer
-							     : search->steps->shorter;
+		const uint8_t *next =
+			slot & LPM6_HAS_LONGER ? search->steps->longer : search->steps->shorter;
 
 		if (slot) {
 			search->node[j] = lpm6_slot_node(slot);
 			__builtin_prefetch(search->node[j]);
 		}
-		search->length[j] =
-			slot && !(slot & LPM6_HAS_LONGER) ? 0 : next[search->length[j]];
+		search->length[j] = slot && !(slot & LPM6_HAS_LONGER) ? 0 : next[search->length[j]];
 		open[n_open] = (uint8_t)j;
 		n_open += search->length[j] != 0;
 	}
@@ -166,8 +166,8 @@ void classifier_lpm6_lookup(const struct classifier *classifier, const struct ke
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm6_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets)
-				     : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		if (!ours)
 			continue;
@@ -207,8 +207,8 @@ void classifier_lpm6_view(const struct classifier *classifier, const struct key_
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm6_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets)
-				     : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		packets &= ~ours;
 		for (; ours; ours &= ours - 1) {

@@ -78,7 +78,8 @@ void classifier_lpm_lookup(const struct classifier *classifier, const struct key
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		if (!ours)
 			continue;
@@ -118,7 +119,8 @@ void classifier_lpm_view(const struct classifier *classifier, const struct key_v
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		packets &= ~ours;
 		for (; ours; ours &= ours - 1) {

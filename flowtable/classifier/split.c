@@ -81,9 +81,7 @@ static int index_grow(struct classifier_split *split)
 
 	if (!index)
 		return -ENOMEM;
-	split_for_each (split, slot)
-		if (slot->table->n_parts)
-			index_add(index, slot->table);
+	split_for_each(split, slot) if (slot->table->n_parts) index_add(index, slot->table);
 	rcu_publish(&split->index, index);
 	for (uint32_t i = 0; i <= old->slot_mask; i++)
 		if (old->slots[i].table && old->slots[i].table->n_parts == 0)
@@ -131,8 +129,7 @@ static void split_destroy(void *classifier)
 {
 	struct classifier_split *split = classifier;
 
-	split_for_each (split, slot)
-		table_sub_destroy(slot->table);
+	split_for_each(split, slot) table_sub_destroy(slot->table);
 	free(split->index);
 	free(split);
 }
@@ -143,7 +140,8 @@ static size_t split_memory(const struct classifier *classifier)
 	size_t size = sizeof(*split) + sizeof(*split->index) +
 		      ((size_t)split->index->slot_mask + 1) * sizeof(split->index->slots[0]);
 
-	split_for_each (split, slot) {
+	split_for_each(split, slot)
+	{
 		size += sizeof(*slot->table);
 		for (uint32_t i = 0; i < slot->table->n_parts; i++) {
 			const struct classifier *part = slot->table->parts[i]->classifier;

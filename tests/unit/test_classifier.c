@@ -80,9 +80,11 @@ static void random_prefix6(struct match *match, bool is_source)
 	uint64_t *words = &match->mask.words[is_source ? 24 : 26];
 
 	words[0] = length >= 64 ? UINT64_MAX
-		   : length ? rte_cpu_to_be_64(UINT64_MAX << (64 - length)) : 0;
-	words[1] = length == 128  ? UINT64_MAX
-		   : length > 64 ? rte_cpu_to_be_64(UINT64_MAX << (128 - length)) : 0;
+		   : length     ? rte_cpu_to_be_64(UINT64_MAX << (64 - length))
+				: 0;
+	words[1] = length == 128 ? UINT64_MAX
+		   : length > 64 ? rte_cpu_to_be_64(UINT64_MAX << (128 - length))
+				 : 0;
 }
 
 static unsigned int prefix_length6(const struct match *match)
@@ -126,12 +128,11 @@ static void entry_create(const struct match *mask)
 	for (unsigned int w = 24; with_addresses6 && w < 28; w++)
 		entry->match.value.words[w] = random_half() & entry->match.mask.words[w];
 	entry->flow = helper_flow(
-		&entry->match,
-		(uint16_t)(!longer_is_higher ? helper_below(4)
-			   : with_addresses6 ? prefix_length6(&entry->match) / 32
-					     : (unsigned int)__builtin_popcountll(
-						       entry->match.mask.words[3]) /
-						       8));
+		&entry->match, (uint16_t)(!longer_is_higher ? helper_below(4)
+					  : with_addresses6 ? prefix_length6(&entry->match) / 32
+							    : (unsigned int)__builtin_popcountll(
+								      entry->match.mask.words[3]) /
+								      8));
 	entry->flow->rank = flow_rank(entry->flow->priority, 2 * n_inserted++);
 	flow_set_state(entry->flow,
 		       helper_below(4) ? FLOW_NORMAL : (enum flow_state)helper_below(3));
@@ -553,12 +554,17 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_suits),      cmocka_unit_test(test_const),
-		cmocka_unit_test(test_linear),     cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_lpm),        cmocka_unit_test(test_lpm6),
+		cmocka_unit_test(test_suits),
+		cmocka_unit_test(test_const),
+		cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_lpm),
+		cmocka_unit_test(test_lpm6),
 		cmocka_unit_test(test_reference),
-		cmocka_unit_test(test_hash_grows), cmocka_unit_test(test_hash_collisions),
-		cmocka_unit_test(test_bitvector),  cmocka_unit_test(test_bitvector_wide),
+		cmocka_unit_test(test_hash_grows),
+		cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_bitvector),
+		cmocka_unit_test(test_bitvector_wide),
 	};
 	int n_failed = 0;
 

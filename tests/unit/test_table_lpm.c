@@ -355,9 +355,7 @@ static unsigned int scale_match(struct match *match, unsigned int i, bool is_hos
 {
 	static const uint8_t lengths[] = { 32, 44, 40, 36, 29, 46, 42, 33, 34, 38, 47, 45, 64, 56 };
 	const uint64_t mixed = i * 0x9e3779b97f4a7c15ULL;
-	const unsigned int length = is_host  ? 128
-				    : i % 2 ? 48
-					    : lengths[i / 2 % sizeof(lengths)];
+	const unsigned int length = is_host ? 128 : i % 2 ? 48 : lengths[i / 2 % sizeof(lengths)];
 	const uint64_t mask = length < 64 ? UINT64_MAX << (64 - length) : UINT64_MAX;
 	const uint64_t high = UINT64_C(0x2a00) << 48 | (mixed >> 62) << 48 | mixed >> 16;
 

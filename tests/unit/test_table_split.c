@@ -47,8 +47,8 @@ struct world {
 
 static const struct world worlds[] = {
 	{ METADATA, 24, 20, 3 }, { IN_PORT, 30, 12, 0 },  { REG3, 16, 30, 5 },
-	{ VLAN, 40, 25, 2 },	 { METADATA, 3, 30, 4 },  { METADATA, 20, 20, 50 },
-	{ REG3, 1, 30, 0 },	 { METADATA, 200, 4, 1 },
+	{ VLAN, 40, 25, 2 },     { METADATA, 3, 30, 4 },  { METADATA, 20, 20, 50 },
+	{ REG3, 1, 30, 0 },      { METADATA, 200, 4, 1 },
 };
 
 static void set_field(enum divider field, struct key *key, struct key *mask, uint32_t value)
@@ -94,8 +94,7 @@ static void random_match(const struct world *world, struct match *match)
 	*match = (struct match){ 0 };
 	random_kind(world, match);
 	if (helper_below(100) >= world->n_common)
-		set_field(world->field, &match->value, &match->mask,
-			  helper_below(world->n_values));
+		set_field(world->field, &match->value, &match->mask, helper_below(world->n_values));
 	for (unsigned int w = 0; w < KEY_WORDS; w++)
 		match->value.words[w] &= match->mask.words[w];
 }

@@ -11,6 +11,7 @@ struct search {
 	unsigned int n;
 	uint8_t list[VECTOR_SIZE]; // packets
 	uint8_t length[VECTOR_SIZE]; // to be tried next; 0: none
+	uint8_t found[VECTOR_SIZE]; // the length at which `node` was found
 	struct lpm6_address address[VECTOR_SIZE];
 	const struct lpm6_node *node[VECTOR_SIZE]; // the last one found
 	uint64_t hash[VECTOR_SIZE];
@@ -99,6 +100,7 @@ static void search_start(struct search *search, const struct lpm_place *place,
 		search->address[j] = address_of(place, keys, search->list[j]);
 		search->length[j] = search->steps->first;
 		search->node[j] = trie->top;
+		search->found[j] = 0;
 	}
 }
 
@@ -124,6 +126,7 @@ static unsigned int search_step(struct search *search, uint8_t *open, unsigned i
 
 		if (slot) {
 			search->node[j] = lpm6_slot_node(slot);
+			search->found[j] = search->length[j];
 			__builtin_prefetch(search->node[j]);
 		}
 		search->length[j] = slot && !(slot & LPM6_HAS_LONGER) ? 0 : next[search->length[j]];
@@ -147,7 +150,8 @@ static void trie_lookup(const struct lpm6_trie *trie, struct search *search,
 	for (unsigned int j = 0; j < search->n; j++) {
 		const struct lpm6_node *node = search->node[j];
 
-		if (!node_has(node, search->address[j]))
+		// A tag may be that of a node of another length, which has the address as well.
+		if (node->length != search->found[j] || !node_has(node, search->address[j]))
 			node = search_exact(trie, search, search->address[j]);
 		flows[j] = rcu_read(&node->best);
 		// No flow is at 0, which a prefetch does not mind.

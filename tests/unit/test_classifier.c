@@ -426,6 +426,43 @@ static void test_lpm6(void **state)
 	with_addresses6 = longer_is_higher = false;
 }
 
+// Searches go by tags of fifteen bits. Here nearly every node has every address, so one that is met
+// by mistake could pass for the right one: the longest of twenty prefixes that lie in each other.
+static void test_lpm6_tags(void **state)
+{
+	enum { N = 20, N_VECTORS = 8192 };
+	struct flow *flows[N + 1];
+	struct classifier *classifier;
+	struct classifier_result result;
+	struct match match = { 0 };
+
+	(void)state;
+	for (unsigned int i = 0; i <= N; i++) {
+		// The last one makes searches begin with half of the address.
+		const unsigned int length = i < N ? i + 1 : 64;
+
+		match.mask.words[26] =
+			rte_cpu_to_be_64(length == 64 ? UINT64_MAX : UINT64_MAX << (64 - length));
+		match.value.words[26] = length == 64 ? 1 : 0;
+		flows[i] = helper_flow(&match, (uint16_t)length);
+	}
+	classifier = classifier_lpm6.build(flows, N + 1);
+	assert_non_null(classifier);
+	helper_packets_init(&packets);
+	for (unsigned int v = 0; v < N_VECTORS; v++) {
+		for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+			helper_packet_set(&packets, i, 26, rte_cpu_to_be_64(helper_random() >> N));
+		memset(&result, 0, sizeof(result));
+		CLASSIFIER_LOOKUP(classifier, &packets.keys, UINT64_MAX, &result);
+		for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+			assert_ptr_equal(result.flow[i], flows[N - 1]);
+	}
+	helper_packets_init(&packets);
+	classifier_lpm6.destroy(classifier);
+	for (unsigned int i = 0; i <= N; i++)
+		flow_free(flows[i]);
+}
+
 static void test_reference(void **state)
 {
 	(void)state;
@@ -554,17 +591,12 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_suits),
-		cmocka_unit_test(test_const),
-		cmocka_unit_test(test_linear),
-		cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_lpm),
-		cmocka_unit_test(test_lpm6),
-		cmocka_unit_test(test_reference),
-		cmocka_unit_test(test_hash_grows),
-		cmocka_unit_test(test_hash_collisions),
-		cmocka_unit_test(test_bitvector),
-		cmocka_unit_test(test_bitvector_wide),
+		cmocka_unit_test(test_suits),      cmocka_unit_test(test_const),
+		cmocka_unit_test(test_linear),     cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_lpm),        cmocka_unit_test(test_lpm6),
+		cmocka_unit_test(test_lpm6_tags),  cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_hash_grows), cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_bitvector),  cmocka_unit_test(test_bitvector_wide),
 	};
 	int n_failed = 0;
 

@@ -461,6 +461,11 @@ static void render_cost(const json_t *answer, struct text *text)
 			add_number(text, ", max_priority=", part, "max_priority");
 			add_number(text, ", memory=", part, "memory");
 			add_number(text, ", cycles=", part, "cycles");
+			if (json_object_get(part, "field")) {
+				text_addf(text, ", by %s", string(part, "field"));
+				add_number(text, " with ", part, "values");
+				text_add(text, " values");
+			}
 			text_add(text, "\n");
 		}
 	}
@@ -485,6 +490,7 @@ static bool is_plain_desc(const json_t *table)
 {
 	return !*string(table, "name") && !json_is_true(json_object_get(table, "eviction")) &&
 	       !json_object_get(table, "flow_limit") && !json_object_get(table, "vacancy") &&
+	       !json_object_get(table, "max_lookup_cycles") &&
 	       !strcmp(string(table, "table_miss"), "default");
 }
 
@@ -549,6 +555,8 @@ static void render_table_desc(const json_t *table, struct text *text)
 	text_addf(text, "\n   table_miss=%s", string(table, "table_miss"));
 	if (json_object_get(table, "flow_limit"))
 		add_number(text, " flow_limit=", table, "flow_limit");
+	if (json_object_get(table, "max_lookup_cycles"))
+		add_number(text, " max_lookup_cycles=", table, "max_lookup_cycles");
 	text_add(text, "\n");
 }
 

@@ -10,6 +10,7 @@
 #include "ctl/options.h"
 #include "ctl/process.h"
 #include "ctl/server.h"
+#include "flowtable/table_cost.h"
 #include "ofproto/bridge.h"
 #include "ofproto/learn.h"
 
@@ -192,6 +193,7 @@ static int start_switch(struct daemon *daemon, struct error *error)
 	daemon->has_datapath = true;
 	vport_set_run_dir(options->run_dir);
 	vport_set_n_workers(options->n_cores);
+	table_cost_calibrate();
 	result = workers_start(options->cores, options->n_cores, error);
 	if (result)
 		return result;

@@ -393,10 +393,15 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 static int make_room(struct bridge *bridge, const struct flow *flow, struct error *error)
 {
 	const struct table *table = bridge_table(bridge, flow->table_id);
+	int status;
 
-	if (!table_limits_apply(bridge, flow->table_id) || (table && table_find_like(table, flow)))
+	if (!bridge_table_config(bridge, flow->table_id)->max_cycles &&
+	    !table_limits_apply(bridge, flow->table_id))
 		return 0;
-	return table_limits_make_room(bridge, flow->table_id, error);
+	if (table && table_find_like(table, flow))
+		return 0;
+	status = table_limits_check_cost(bridge, flow, error);
+	return status < 0 ? status : table_limits_make_room(bridge, flow->table_id, error);
 }
 
 static int apply_add(struct bridge *bridge, struct flow_mod *mod, struct error *error)

@@ -266,7 +266,8 @@ static void vhost_tick(struct vport *vport)
 static const char *door_problem(struct vhost_port *port, const struct vhost_door_status *door,
 				bool up)
 {
-	if (up)
+	// A guest that was cut off a moment ago may still look up.
+	if (up && door->n_connections)
 		port->forgiven = door->refused;
 	if (door->refused == port->forgiven)
 		return NULL;

@@ -285,7 +285,7 @@ static void *worker_run(void *context)
 		uint16_t n = vport->class->rx(vport, 0, packets, 32);
 		uint16_t sent;
 
-		worker->received += n;
+		__atomic_fetch_add(&worker->received, n, __ATOMIC_RELAXED);
 		if (!n)
 			for (; n < 8; n++)
 				if (!(packets[n] = packet_from_bytes("0123456789abcd", 14)))
@@ -338,7 +338,13 @@ static void test_restart(void **state)
 		}
 		connect[i] = connect_ms - socket_ms;
 		up[i] = fixture_now_ms() - connect_ms;
-		usleep(300000); // traffic
+		// Traffic, as soon as the guest's program gets to it.
+		uint64_t enough = __atomic_load_n(&worker.received, __ATOMIC_RELAXED) + 500;
+
+		for (unsigned int tries = 0;
+		     tries < 1000 && __atomic_load_n(&worker.received, __ATOMIC_RELAXED) < enough;
+		     tries++)
+			usleep(10000);
 		kill_ms = fixture_now_ms();
 		peer_kill(&peer);
 		unlink(path);

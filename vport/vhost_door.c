@@ -25,7 +25,7 @@
 #define BACKLOG 16
 #define EVENTS 64
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t door_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vhost_door *doors;
 static struct vhost_relay *relays;
 static unsigned int n_doors; // that main opened and did not free
@@ -50,7 +50,7 @@ void door_unwatch(int fd)
 
 static bool may_enter(const struct vhost_door *door, uint64_t now_ns)
 {
-	return !door->shut && now_ns >= door->next_ns &&
+	return !door->shut && now_ns >= door->next_ns && door->n_disposals < DISPOSAL_MAX &&
 	       door->n_relays < (door->server ? MAX_RELAYS : 1u);
 }
 
@@ -184,6 +184,7 @@ static void sweep(uint64_t now_ns)
 			continue;
 		}
 		*at = door->next;
+		disposal_forget(door);
 		free(door);
 	}
 }
@@ -210,9 +211,9 @@ static void *run(void *context)
 		int n = epoll_wait(epoll_fd, events, EVENTS, wait_ms);
 		uint64_t now_ns = clock_monotonic_ns();
 
-		pthread_mutex_lock(&lock);
+		pthread_mutex_lock(&door_lock);
 		if (stopping) {
-			pthread_mutex_unlock(&lock);
+			pthread_mutex_unlock(&door_lock);
 			return NULL;
 		}
 		for (int i = 0; i < n; i++)
@@ -224,7 +225,7 @@ static void *run(void *context)
 		}
 		sweep(now_ns);
 		wait_ms = patience();
-		pthread_mutex_unlock(&lock);
+		pthread_mutex_unlock(&door_lock);
 	}
 }
 
@@ -270,12 +271,14 @@ static int thread_start(struct error *error)
 
 static void thread_stop(void)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&door_lock);
 	stopping = true;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&door_lock);
 	wake();
 	pthread_join(thread, NULL);
+	pthread_mutex_lock(&door_lock);
 	sweep(clock_monotonic_ns());
+	pthread_mutex_unlock(&door_lock);
 	close_all();
 }
 
@@ -348,11 +351,11 @@ struct vhost_door *vhost_door_open(struct vport *vport, const char *path, const 
 		return NULL;
 	}
 	n_doors++;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&door_lock);
 	door->next = doors;
 	doors = door;
 	door_tick(door, clock_monotonic_ns());
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&door_lock);
 	wake();
 	return door;
 }
@@ -361,7 +364,7 @@ void vhost_door_shut(struct vhost_door *door)
 {
 	if (!door || door->shut)
 		return;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&door_lock);
 	door->shut = true;
 	for (struct vhost_relay *relay = relays; relay; relay = relay->next)
 		if (relay->door == door)
@@ -370,7 +373,7 @@ void vhost_door_shut(struct vhost_door *door)
 		close(door->listener);
 		unlink(door->path);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&door_lock);
 	wake();
 }
 
@@ -378,9 +381,9 @@ void vhost_door_free(struct vhost_door *door)
 {
 	if (!door)
 		return;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&door_lock);
 	door->dead = true;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&door_lock);
 	wake();
 	if (!--n_doors)
 		thread_stop();
@@ -388,8 +391,8 @@ void vhost_door_free(struct vhost_door *door)
 
 void vhost_door_get_status(struct vhost_door *door, struct vhost_door_status *status)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&door_lock);
 	*status = door->status;
 	status->n_connections = door->n_relays;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&door_lock);
 }

@@ -4,46 +4,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "common/error.h"
 
 #define HOW "give the guest memory-backend-memfd with share=on"
 
-// Pages of shared memory come from the kernel at once. Those of any other file may come late
-// (a disk) or never (a file system that another process serves), and a worker would wait.
-static int kind_check(int fd, const char *what, struct error *error)
-{
-	struct statfs status;
-
-	if (fstatfs(fd, &status))
-		return error_set(error, errno, "%s: %s", what, strerror(errno));
-	if (status.f_type != TMPFS_MAGIC && status.f_type != HUGETLBFS_MAGIC &&
-	    status.f_type != RAMFS_MAGIC)
-		return error_set(error, EINVAL,
-				 "%s is not shared memory (a memfd, or a file in /dev/shm or on "
-				 "hugetlbfs): " HOW,
-				 what);
-	return 0;
-}
-
 int vhost_memory_check(int fd, uint64_t offset, uint64_t size, const char *what,
 		       struct vhost_file *file, struct error *error)
 {
 	struct stat status;
-	int seals, mode = fcntl(fd, F_GETFL);
+	int seals = fcntl(fd, F_GET_SEALS), mode = fcntl(fd, F_GETFL);
 
-	if (kind_check(fd, what, error))
-		return -EINVAL;
+	// Pages of shared memory come from the kernel at once. Those of any other file may come
+	// late (a disk) or never (a file system that another process serves), and a worker would
+	// wait. Only shared memory knows of seals, and asking for them asks no file system: one
+	// that another process serves would not even answer fstat().
+	if (seals < 0)
+		return error_set(error, EINVAL,
+				 "%s is not shared memory (a memfd, or a file in /dev/shm or on "
+				 "hugetlbfs): " HOW,
+				 what);
 	if (mode < 0 || (mode & O_ACCMODE) != O_RDWR)
 		return error_set(error, EACCES, "%s is not open for reading and writing", what);
 	// Where the file can be sealed its size is settled from here on. Where it cannot (a file
 	// in a directory, a memfd made without seals), vport/memory_guard.h is what is left.
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals >= 0 && !(seals & (F_SEAL_SEAL | F_SEAL_SHRINK)))
+	if (!(seals & (F_SEAL_SEAL | F_SEAL_SHRINK)))
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	if (fstat(fd, &status))
 		return error_set(error, errno, "%s: %s", what, strerror(errno));

@@ -38,6 +38,7 @@ static void peer_watch(struct vhost_relay *relay, uint32_t events)
 	relay->peer_events = events;
 }
 
+// Those of a message that was found good: events and shared memory.
 static void fds_close(struct vhost_relay *relay)
 {
 	for (unsigned int i = 0; i < relay->n_fds; i++)
@@ -68,13 +69,18 @@ struct vhost_relay *relay_new(struct vhost_door *door, int peer, uint64_t now_ns
 
 void relay_close(struct vhost_relay *relay, uint64_t now_ns)
 {
+	int fds[RELAY_MAX_FDS + 1];
+
 	if (relay->phase == RELAY_CLOSED)
 		return;
 	relay->phase = RELAY_CLOSED;
 	relay->closed_ns = now_ns;
-	fds_close(relay);
 	peer_watch(relay, 0);
-	close(relay->peer);
+	// More of the peer's may be in its socket, and is closed with it.
+	fds[0] = relay->peer;
+	memcpy(fds + 1, relay->fds, relay->n_fds * sizeof(int));
+	dispose(relay->door, fds, relay->n_fds + 1);
+	relay->n_fds = 0;
 	if (relay->library >= 0) {
 		door_unwatch(relay->library);
 		close(relay->library);
@@ -134,7 +140,7 @@ static int library_send(struct vhost_relay *relay)
 {
 	struct iovec vector = { &relay->message, HEADER + relay->message.header.size };
 	union {
-		char bytes[CMSG_SPACE(sizeof(relay->fds))];
+		char bytes[CMSG_SPACE(VHOST_MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct msghdr header = { .msg_iov = &vector, .msg_iovlen = 1 };
@@ -220,7 +226,7 @@ static bool fds_take(struct vhost_relay *relay, struct msghdr *header)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (relay->n_fds < VHOST_MAX_FDS)
+			if (relay->n_fds < RELAY_MAX_FDS)
 				relay->fds[relay->n_fds++] = fd;
 			else
 				close(fd);

@@ -3,6 +3,8 @@
 #ifndef VPORT_VHOST_RELAY_H
 #define VPORT_VHOST_RELAY_H
 
+#include <pthread.h>
+
 #include "common/log.h"
 #include "vport/vhost.h"
 #include "vport/vhost_door.h"
@@ -17,6 +19,7 @@ enum relay_phase {
 	RELAY_CLOSED,
 };
 
+#define RELAY_MAX_FDS 253 // as many as can come at once (SCM_MAX_FD in unix(7))
 #define RELAY_N_GUARDS (VHOST_MAX_REGIONS + 1) // regions, log
 
 struct vhost_relay {
@@ -31,7 +34,7 @@ struct vhost_relay {
 	// The message that is read, then the answer that is passed back.
 	struct vhost_message message;
 	uint32_t filled, sent;
-	int fds[VHOST_MAX_FDS];
+	int fds[RELAY_MAX_FDS];
 	unsigned int n_fds;
 	uint32_t request; // under way at the library
 	bool acknowledged; // its answer only says whether it went well
@@ -64,6 +67,7 @@ struct vhost_door {
 	int listener;
 	bool listening; // the listener is watched
 	unsigned int n_relays; // open ones
+	unsigned int n_disposals; // under way
 	uint64_t next_ns; // nobody is let in before this
 	uint64_t backoff_ns;
 	struct vhost_door_status status;
@@ -92,7 +96,15 @@ bool relay_memory_broken(const struct vhost_relay *relay);
 // Has the peer filled a counter that workers add to? Then it is emptied.
 bool relay_calls_full(struct vhost_relay *relay);
 
+// vhost_disposal.c: close what a peer sent, and its socket, on a thread of its own: closing a file
+// may wait for whoever serves it (FUSE, a TCP socket that lingers). With this many under way for a
+// door nobody is let in.
+#define DISPOSAL_MAX 4
+void dispose(struct vhost_door *door, const int *fds, unsigned int n);
+void disposal_forget(struct vhost_door *door); // before it is freed
+
 // vhost_door.c
+extern pthread_mutex_t door_lock;
 int door_watch(int fd, uint32_t events, void *what, bool known);
 void door_unwatch(int fd);
 

@@ -305,7 +305,7 @@ static int ring_addresses_set(struct vhost_session *session, const struct vhost_
 
 // Descriptors that are written to or waited for must be events: writing to anything else may
 // block, or do what the peer could not do itself.
-static int event_check(int fd, uint32_t index, const char *name, struct error *error)
+static int event_check(int fd, const char *name, struct error *error)
 {
 	char path[32], target[64];
 	ssize_t length;
@@ -313,13 +313,10 @@ static int event_check(int fd, uint32_t index, const char *name, struct error *e
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
-		return error_set(error, errno, "%s of ring %" PRIu32 ": %s", name, index,
-				 strerror(errno));
+		return error_set(error, errno, "%s: %s", name, strerror(errno));
 	target[length] = '\0';
 	if (strcmp(target, "anon_inode:[eventfd]"))
-		return error_set(error, EINVAL,
-				 "%s of ring %" PRIu32 " brings a descriptor that is no eventfd",
-				 name, index);
+		return error_set(error, EINVAL, "%s brings a descriptor that is no eventfd", name);
 	return 0;
 }
 
@@ -351,7 +348,7 @@ static int ring_event_set(struct vhost_session *session, const struct vhost_mess
 	if (message->payload.u64 & ~(uint64_t)(RING_INDEX_MASK | RING_NO_FD))
 		return error_set(error, EPROTO, "%s with unknown bits 0x%" PRIx64, name,
 				 message->payload.u64);
-	if (!(message->payload.u64 & RING_NO_FD) && event_check(fds[0], index, name, error))
+	if (!(message->payload.u64 & RING_NO_FD) && event_check(fds[0], name, error))
 		return -EINVAL;
 	if (message->header.request == REQUEST_SET_VRING_KICK)
 		return ring_start(session, index, error);
@@ -472,6 +469,8 @@ int vhost_session_check(struct vhost_session *session, const struct vhost_messag
 	case REQUEST_SET_VRING_CALL:
 	case REQUEST_SET_VRING_ERR:
 		return ring_event_set(session, message, fds, error);
+	case REQUEST_SET_LOG_FD:
+		return event_check(fds[0], "SET_LOG_FD", error);
 	case REQUEST_NET_SET_MTU:
 		return value_check(message, MIN_MTU, MAX_MTU, error);
 	case REQUEST_SET_STATUS:

@@ -444,6 +444,7 @@ def add_message_cases():
                    g.raw(u64(0), [g.call[0]])))
     say("call_pipe", "no eventfd", prepared(lambda g: g.send(SET_CALL, u64(0), [pipe_end()])))
     say("kick_file", "no eventfd", prepared(lambda g: g.send(SET_KICK, u64(0), [g.fd])))
+    say("log_file", "no eventfd", lambda g: g.send(SET_LOG_FD, b"", [g.fd]))
     say("log_offset", "at offset 4096",
         prepared(lambda g: g.send(SET_LOG_BASE, struct.pack("<QQ", 4096, 4096), [g.fd])))
     say("log_huge", "dirty log",
@@ -469,7 +470,7 @@ def add_memory_cases():
     memory_case("memory_pipe", "not shared memory", None, lambda g: [pipe_end()])
     memory_case("memory_disk", "not shared memory", None, lambda g: [disk_file()])
     memory_case("memory_readonly", "reading and writing", None, lambda g: [readonly(g.fd)])
-    memory_case("memory_directory", "reading and writing", None,
+    memory_case("memory_directory", "not shared memory", None,
                 lambda g: [os.open("/dev/shm", os.O_RDONLY)])
     message_case("memory_nine", "payload", prepared(
         lambda g: g.table([(GUEST + i * page, page, USER + i * page, 0) for i in range(9)],
@@ -872,6 +873,51 @@ def stalls_delay_nobody(port):
     assert times[25] < 0.1, "answers are slow"  # if they were delayed, all would be
 
 
+def lingering():
+    """A TCP socket with data that nobody takes: whoever closes it last waits for a minute."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+    sender = socket.create_connection(listener.getsockname())
+    receiver, _ = listener.accept()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 20))
+    sender.setblocking(False)
+    try:
+        while True:
+            sender.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    listener.close()
+    return sender, receiver
+
+
+@case("no eventfd")
+def close_waits(port):
+    """A descriptor whose closing takes long, in a message and left unread in the socket."""
+    other = Guest(f"{sockets}/byte_by_byte")
+    guest = Guest(f"{sockets}/{port}")
+    sender, receiver = lingering()
+    guest.settle()
+    guest.send(SET_CALL, u64(0), [sender.fileno()])
+    try:
+        guest.send(SET_CALL, u64(0), [sender.fileno()] * 8)
+    except Cut:
+        pass
+    threading.Thread(target=sender.close, daemon=True).start()  # not the last: does not wait
+    guest.must_be_cut()
+    slowest = 0
+    for _ in range(30):
+        start = time.monotonic()
+        other.settle()
+        slowest = max(slowest, time.monotonic() - start)
+        time.sleep(0.01)
+    guest.close()
+    other.close()
+    receiver.close()
+    print(f"# slowest answer beside a file that closes slowly: {slowest * 1000:.1f} ms")
+    assert slowest < 2, f"another guest waited for {slowest:.1f} s"
+
+
 # --- comings and goings ---
 
 @case()
@@ -953,7 +999,7 @@ def repeats(port):
                 guest.send(request, u64(ring), [guest.call[0]])
         for _ in range(20):
             guest.send(SET_NUM, state(i % 2, SIZE))
-        guest.send(SET_LOG_FD, b"", [guest.fd])
+        guest.send(SET_LOG_FD, b"", [guest.call[0]])
         guest.settle()
     guest.start()
     both_ways(guest)

@@ -7,63 +7,43 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rte_log.h>
-#include <rte_vhost.h>
-
-#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
-
-// The library frees a connection on its own thread just after it told us of its end, and
-// unregistering spins until it has: leave it that time.
-#define SETTLE_NS (5 * NS_PER_MS)
+#include "vport/vhost_backend.h"
+#include "vport/vhost_door.h"
 
 // `path` and OVS's `vhost-server-path` mean the same.
 static const char *const vhost_options[] = { "path", "vhost-server-path", NULL };
 
-// --- registration with the library ---
+// --- registration ---
 
 static void port_unregister(struct vhost_port *port)
 {
-	if (!port->registered)
-		return;
-	rte_vhost_driver_unregister(port->path);
-	vhost_connections_forget(port);
-	port->registered = false;
+	vhost_door_shut(port->door);
+	if (port->registered) {
+		port->backend->detach(port);
+		vhost_connections_forget(port);
+		port->registered = false;
+	}
+	vhost_door_free(port->door);
+	port->door = NULL;
 }
 
-// Register the socket and start: listen, or connect now or never (the library's own reconnecting
-// looks once per second; vhost_tick() is faster). A validating front door for the vhost-user
-// messages belongs here: it would hold the socket and hand the library one end of a pair.
-static int port_register(struct vhost_port *port)
+// The library listens on a socket that only the front door can reach, in both modes; the peer's
+// socket is the door's.
+static int port_register(struct vhost_port *port, struct error *error)
 {
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
-
-	if (!port->server)
-		flags |= RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT;
-	if (rte_vhost_driver_register(port->path, flags))
-		return -ENOMEM;
+	if (vhost_door_private_path(port->private_path, sizeof(port->private_path), error) ||
+	    port->backend->attach(port, error))
+		return -EACCES;
 	port->registered = true;
-	if (rte_vhost_driver_disable_features(port->path, VHOST_OFFLOAD_FEATURES) ||
-	    rte_vhost_driver_callback_register(port->path, &vhost_device_ops) ||
-	    rte_vhost_driver_start(port->path)) {
+	port->door =
+		vhost_door_open(&port->vport, port->path, port->private_path, port->server, error);
+	if (!port->door) {
 		port_unregister(port);
-		return -ECONNREFUSED;
+		return -EACCES;
 	}
 	return 0;
-}
-
-static void client_connect(struct vhost_port *port)
-{
-	struct stat status;
-	uint64_t since;
-
-	if (vhost_connected(port, &since) || clock_monotonic_ns() - since < SETTLE_NS)
-		return;
-	if (stat(port->path, &status) || !S_ISSOCK(status.st_mode))
-		return;
-	port_unregister(port);
-	port_register(port);
 }
 
 // --- opening ---
@@ -181,11 +161,7 @@ static void vhost_close(struct vport *vport)
 static int vhost_open(struct vhost_port *port, const struct vport_config *config,
 		      struct error *error)
 {
-	int type = rte_log_register("lib.vhost.config");
-
-	// Connections are reported by ourselves, once; the library does it at every attempt.
-	if (type >= 0)
-		rte_log_set_level((uint32_t)type, RTE_LOG_ERR);
+	port->backend = &vhost_library;
 	port->vid = VHOST_NO_DEVICE;
 	if (path_choose(port, config, error))
 		return -EINVAL;
@@ -194,16 +170,10 @@ static int vhost_open(struct vhost_port *port, const struct vport_config *config
 	if (queues_open(port, error))
 		return -EMFILE;
 	vhost_list_add(port);
-	// A guest that is not there yet is no error: it is looked for again at every tick.
-	if (!port->server) {
-		client_connect(port);
-		return 0;
-	}
-	if (port_register(port)) {
+	// A guest that is not there yet is no error: the door looks for it again and again.
+	if (port_register(port, error)) {
 		vhost_close(&port->vport);
-		return error_set(error, EACCES,
-				 "cannot listen on socket '%s': check the directory's permissions",
-				 port->path);
+		return -EACCES;
 	}
 	return 0;
 }
@@ -228,14 +198,31 @@ static void vhost_tick(struct vport *vport)
 	struct vhost_port *port = (struct vhost_port *)vport;
 	unsigned int n_queues;
 
-	if (!port->server)
-		client_connect(port);
 	n_queues = vhost_leading_rings(__atomic_load_n(&port->enabled, __ATOMIC_RELAXED), false);
 	n_queues = RTE_MAX(n_queues, 1u);
 	if (n_queues != vport->n_rxq) {
 		__atomic_store_n(&vport->n_rxq, (uint16_t)n_queues, __ATOMIC_RELEASE);
 		vport_mark_changed(vport);
 	}
+}
+
+// Why the last guest was cut off, until one works again. Whoever compares it sees another address
+// when it is another reason.
+static const char *door_problem(struct vhost_port *port, const struct vhost_door_status *door,
+				bool up)
+{
+	// A guest that was cut off a moment ago may still look up.
+	if (up && door->n_connections)
+		port->forgiven = door->refused;
+	if (door->refused == port->forgiven)
+		return NULL;
+	if (door->refused != port->explained) {
+		port->explanation ^= 1;
+		port->explained = door->refused;
+		snprintf(port->explanations[port->explanation], sizeof(port->explanations[0]),
+			 "the guest was cut off: %s", door->reason);
+	}
+	return port->explanations[port->explanation];
 }
 
 static void vhost_get_status(struct vport *vport, struct vport_status *status)
@@ -249,6 +236,13 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 	status->link_up = up;
 	status->full_duplex = true;
 	status->mtu = vport->mtu;
+	if (port->door) {
+		struct vhost_door_status door;
+
+		vhost_door_get_status(port->door, &door);
+		status->problem = door_problem(port, &door, up);
+		status->refused_peers = door.refused;
+	}
 }
 
 static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)

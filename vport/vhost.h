@@ -1,8 +1,9 @@
 // A vhost-user port: one guest's network card, by DPDK's vhost library (not its PMD, which hides
 // the events and rings that we need).
 //
-// Three parties touch a port:
-//   main      opens, closes, ticks; registers the socket and, as client, connects (vhost.c);
+// Four parties touch a port:
+//   main      opens, closes, ticks; registers with the library (vhost.c);
+//   door      talks to the guest's side and passes its messages on (vhost_door.h);
 //   events    the library's own thread, on which a guest comes and goes (vhost_events.c);
 //   workers   receive and send (vhost_rings.c).
 // What workers read is two words, `vid` and `enabled`. A guest that leaves takes `vid` away first
@@ -38,11 +39,18 @@ struct vhost_queue {
 
 struct vhost_port {
 	struct vport vport;
+	const struct vhost_backend *backend; // who serves the rings
 	int vid; // the guest that is served, or VHOST_NO_DEVICE; published
 	uint32_t enabled; // bit i: ring i of that guest is enabled; published
 	unsigned int n_connections; // open vhost-user connections; under the events lock
 	uint64_t disconnected_ns; // when the last one ended
-	char path[VHOST_PATH_SIZE];
+	char path[VHOST_PATH_SIZE]; // the guest's
+	char private_path[VHOST_PATH_SIZE]; // the library's
+	struct vhost_door *door;
+	// Why guests were cut off: the text in use is not written to.
+	uint64_t forgiven, explained; // of vhost_door_status.refused
+	unsigned int explanation;
+	char explanations[2][192];
 	bool server;
 	bool registered; // with the library; main thread
 	struct vhost_port *next; // in the list of all vhost ports
@@ -80,11 +88,9 @@ struct rte_vhost_device_ops;
 extern const struct rte_vhost_device_ops vhost_device_ops;
 void vhost_list_add(struct vhost_port *port);
 void vhost_list_remove(struct vhost_port *port);
-struct vhost_port *vhost_list_find(const char *path);
+struct vhost_port *vhost_list_find(const char *path); // the guest's
 // After the socket was unregistered, which ends connections without saying so.
 void vhost_connections_forget(struct vhost_port *port);
-// Is there a connection, and if not, since when?
-bool vhost_connected(struct vhost_port *port, uint64_t *since_ns);
 
 // vhost_rings.c
 uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n);

@@ -1,9 +1,8 @@
 // The workers' side of a vhost-user port.
 #include "vport/vhost.h"
 
-#include <rte_vhost.h>
-
 #include "common/rcu.h"
+#include "vport/vhost_backend.h"
 
 static bool ring_enabled(struct vhost_port *port, unsigned int ring)
 {
@@ -27,8 +26,8 @@ uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 
 	if (vid == VHOST_NO_DEVICE || !ring_enabled(port, vhost_rx_ring(queue)))
 		return taken;
-	return taken + rte_vhost_dequeue_burst(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
-					       packets + taken, (uint16_t)(n - taken));
+	return taken + port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
+					      packets + taken, (uint16_t)(n - taken));
 }
 
 uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
@@ -44,7 +43,7 @@ uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 	if (!n_queues)
 		return 0;
 	// The library locks the ring: workers may share one.
-	sent = rte_vhost_enqueue_burst(vid, (uint16_t)vhost_tx_ring(queue % n_queues), packets, n);
+	sent = port->backend->transmit(vid, (uint16_t)vhost_tx_ring(queue % n_queues), packets, n);
 	rte_pktmbuf_free_bulk(packets, sent);
 	return sent;
 }
@@ -61,14 +60,14 @@ int vhost_arm(struct vport *vport, uint16_t queue)
 		return q->wakeup.epoll_fd;
 	if (__atomic_load_n(&q->no_kick, __ATOMIC_RELAXED))
 		return -1;
-	rte_vhost_enable_guest_notification(vid, ring, 1);
+	port->backend->notify(vid, ring, true);
 	// What the guest queued before it could see that will not be kicked for. Receiving is the
 	// only way to look that the library guards by the ring's lock for every ring layout (its
 	// rx_queue_count knows split rings only).
 	if (q->stash_first == q->stash_end) {
 		q->stash_first = 0;
 		q->stash_end =
-			rte_vhost_dequeue_burst(vid, ring, packet_pool(), q->stash, VHOST_STASH);
+			port->backend->receive(vid, ring, packet_pool(), q->stash, VHOST_STASH);
 	}
 	if (q->stash_first < q->stash_end)
 		wakeup_signal(&q->wakeup);
@@ -83,5 +82,5 @@ void vhost_disarm(struct vport *vport, uint16_t queue)
 
 	wakeup_clear(&port->queues[queue].wakeup);
 	if (vid != VHOST_NO_DEVICE && ring_enabled(port, ring))
-		rte_vhost_enable_guest_notification(vid, ring, 0);
+		port->backend->notify(vid, ring, false);
 }

@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/rcu.h"
 #include "vport/vhost.h"
+#include "vport/vhost_door.h"
 
 #define TICK_MS 50
 
@@ -284,7 +285,7 @@ static void *worker_run(void *context)
 		uint16_t n = vport->class->rx(vport, 0, packets, 32);
 		uint16_t sent;
 
-		worker->received += n;
+		__atomic_fetch_add(&worker->received, n, __ATOMIC_RELAXED);
 		if (!n)
 			for (; n < 8; n++)
 				if (!(packets[n] = packet_from_bytes("0123456789abcd", 14)))
@@ -319,7 +320,8 @@ static void test_restart(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, worker_run, &worker), 0);
 	for (unsigned int i = 0; i < 5; i++) {
 		struct peer peer = peer_start(device);
-		uint64_t socket_ms = 0, connect_ms = 0, since, tick = 0, kill_ms;
+		uint64_t socket_ms = 0, connect_ms = 0, tick = 0, kill_ms;
+		struct vhost_door_status door;
 
 		while (!vport->status.link_up) {
 			if (!socket_ms && !stat(path, &status))
@@ -328,16 +330,21 @@ static void test_restart(void **state)
 				tick = fixture_now_ms();
 				vport_tick();
 			}
-			// Before that it may still be the killed one.
-			if (socket_ms && !connect_ms &&
-			    vhost_connected((struct vhost_port *)vport, &since))
+			vhost_door_get_status(((struct vhost_port *)vport)->door, &door);
+			if (socket_ms && !connect_ms && door.connections > i)
 				connect_ms = fixture_now_ms();
 			assert_true(!socket_ms || fixture_now_ms() - socket_ms < 10000);
 			usleep(1000);
 		}
 		connect[i] = connect_ms - socket_ms;
 		up[i] = fixture_now_ms() - connect_ms;
-		usleep(300000); // traffic
+		// Traffic, as soon as the guest's program gets to it.
+		uint64_t enough = __atomic_load_n(&worker.received, __ATOMIC_RELAXED) + 500;
+
+		for (unsigned int tries = 0;
+		     tries < 1000 && __atomic_load_n(&worker.received, __ATOMIC_RELAXED) < enough;
+		     tries++)
+			usleep(10000);
 		kill_ms = fixture_now_ms();
 		peer_kill(&peer);
 		unlink(path);

@@ -241,6 +241,9 @@ static void fill_open(json_t *row, const struct bridge_port *port)
 	json_object_set_new(row, "status",
 			    json_pack("{s:s, s:o}", "driver_name", vport->class->type, "n_rxq",
 				      json_sprintf("%u", vport->n_rxq)));
+	if (status.refused_peers)
+		json_object_set_new(json_object_get(row, "status"), "refused_connections",
+				    json_sprintf("%" PRIu64, status.refused_peers));
 }
 
 void apply_fill_interface(json_t *row, const char *message)

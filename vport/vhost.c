@@ -8,15 +8,13 @@
 #include <unistd.h>
 
 #include <rte_log.h>
+#include <rte_version.h>
 #include <rte_vhost.h>
 
-#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
-
-// The library frees a connection on its own thread just after it told us of its end, and
-// unregistering spins until it has: leave it that time.
-#define SETTLE_NS (5 * NS_PER_MS)
+#include "vport/vhost_door.h"
+#include "vport/vhost_session.h"
 
 // `path` and OVS's `vhost-server-path` mean the same.
 static const char *const vhost_options[] = { "path", "vhost-server-path", "interrupt-delay", NULL };
@@ -25,46 +23,77 @@ static const char *const vhost_options[] = { "path", "vhost-server-path", "inter
 
 static void port_unregister(struct vhost_port *port)
 {
-	if (!port->registered)
-		return;
-	rte_vhost_driver_unregister(port->path);
-	vhost_connections_forget(port);
-	port->registered = false;
+	vhost_door_shut(port->door);
+	if (port->registered) {
+		rte_vhost_driver_unregister(port->private_path);
+		vhost_connections_forget(port);
+		port->registered = false;
+	}
+	vhost_door_free(port->door);
+	port->door = NULL;
 }
 
-// Register the socket and start: listen, or connect now or never (the library's own reconnecting
-// looks once per second; vhost_tick() is faster). A validating front door for the vhost-user
-// messages belongs here: it would hold the socket and hand the library one end of a pair.
-static int port_register(struct vhost_port *port)
+// What the library offers: of the protocol, only what the front door lets through.
+static int library_offers(struct vhost_port *port)
+{
+	uint64_t protocol = 0;
+
+	if (rte_vhost_driver_get_protocol_features(port->private_path, &protocol))
+		return -EINVAL;
+	return rte_vhost_driver_set_protocol_features(port->private_path,
+						      protocol & VHOST_PROTOCOL_FEATURES);
+}
+
+// The library listens on a socket that only the front door can reach, in both modes; the peer's
+// socket is the door's.
+static int port_register(struct vhost_port *port, struct error *error)
 {
 	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
 
-	if (!port->server)
-		flags |= RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT;
-	if (rte_vhost_driver_register(port->path, flags))
-		return -ENOMEM;
+	if (vhost_door_private_path(port->private_path, sizeof(port->private_path), error))
+		return -EACCES;
+	if (rte_vhost_driver_register(port->private_path, flags))
+		return error_set(error, ENOMEM, "the vhost library takes no more ports");
 	port->registered = true;
-	if (rte_vhost_driver_disable_features(port->path, VHOST_OFFLOAD_FEATURES) ||
-	    rte_vhost_driver_callback_register(port->path, &vhost_device_ops) ||
-	    rte_vhost_driver_start(port->path)) {
+	if (library_offers(port) ||
+	    rte_vhost_driver_disable_features(port->private_path, VHOST_OFFLOAD_FEATURES) ||
+	    rte_vhost_driver_callback_register(port->private_path, &vhost_device_ops) ||
+	    rte_vhost_driver_start(port->private_path)) {
 		port_unregister(port);
-		return -ECONNREFUSED;
+		return error_set(error, EACCES, "cannot listen on socket '%s'", port->private_path);
+	}
+	port->door =
+		vhost_door_open(&port->vport, port->path, port->private_path, port->server, error);
+	if (!port->door) {
+		port_unregister(port);
+		return -EACCES;
 	}
 	return 0;
 }
 
-static void client_connect(struct vhost_port *port)
+// Reading a guest's header twice, checking only the first copy, was mended in these releases.
+static bool library_is_mended(void)
 {
-	struct stat status;
-	uint64_t since;
+	unsigned int year = rte_version_year(), month = rte_version_month();
+	unsigned int minor = rte_version_minor();
 
-	if (port->admin_down || vhost_connected(port, &since) ||
-	    clock_monotonic_ns() - since < SETTLE_NS)
-		return;
-	if (stat(port->path, &status) || !S_ISSOCK(status.st_mode))
-		return;
-	port_unregister(port);
-	port_register(port);
+	if (year > 25 || (year == 25 && month >= 11))
+		return true;
+	return (year == 22 && month == 11 && minor >= 11) ||
+	       (year == 23 && month == 11 && minor >= 6) ||
+	       (year == 24 && month == 11 && minor >= 4);
+}
+
+static void library_check(void)
+{
+	static bool checked;
+
+	if (!checked && !library_is_mended())
+		log_warning("%s has a known flaw that a guest can use against the switch (it reads "
+			    "a packet's header twice): use 22.11.11, 23.11.6, 24.11.4, 25.11 or a "
+			    "later one of these",
+			    rte_version());
+	checked = true;
 }
 
 // --- opening ---
@@ -206,16 +235,11 @@ static int vhost_open(struct vhost_port *port, const struct vport_config *config
 		return -EMFILE;
 	}
 	vhost_list_add(port);
-	// A guest that is not there yet is no error: it is looked for again at every tick.
-	if (!port->server) {
-		client_connect(port);
-		return 0;
-	}
-	if (port_register(port)) {
+	library_check();
+	// A guest that is not there yet is no error: the door looks for it again and again.
+	if (port_register(port, error)) {
 		vhost_close(&port->vport);
-		return error_set(error, EACCES,
-				 "cannot listen on socket '%s': check the directory's permissions",
-				 port->path);
+		return -EACCES;
 	}
 	return 0;
 }
@@ -240,8 +264,6 @@ static void vhost_tick(struct vport *vport)
 	struct vhost_port *port = (struct vhost_port *)vport;
 	unsigned int n_queues;
 
-	if (!port->server)
-		client_connect(port);
 	vhost_watch(port);
 	vhost_calls_tick(port);
 	n_queues = vhost_leading_rings(__atomic_load_n(&port->enabled, __ATOMIC_RELAXED), false);
@@ -250,6 +272,24 @@ static void vhost_tick(struct vport *vport)
 		__atomic_store_n(&vport->n_rxq, (uint16_t)n_queues, __ATOMIC_RELEASE);
 		vport_mark_changed(vport);
 	}
+}
+
+// Why the last guest was cut off, until one works again. Whoever compares it sees another address
+// when it is another reason.
+static const char *door_problem(struct vhost_port *port, const struct vhost_door_status *door,
+				bool up)
+{
+	if (up)
+		port->forgiven = door->refused;
+	if (door->refused == port->forgiven)
+		return NULL;
+	if (door->refused != port->explained) {
+		port->explanation ^= 1;
+		port->explained = door->refused;
+		snprintf(port->explanations[port->explanation], sizeof(port->explanations[0]),
+			 "the guest was cut off: %s", door->reason);
+	}
+	return port->explanations[port->explanation];
 }
 
 static void vhost_get_status(struct vport *vport, struct vport_status *status)
@@ -265,6 +305,16 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 	status->mtu = vport->mtu;
 	status->stopped = port->stopped;
 	status->problem = port->problem;
+	if (port->door) {
+		struct vhost_door_status door;
+		const char *refusal;
+
+		vhost_door_get_status(port->door, &door);
+		refusal = door_problem(port, &door, up);
+		if (refusal)
+			status->problem = refusal;
+		status->refused_peers = door.refused;
+	}
 }
 
 static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)
@@ -281,16 +331,10 @@ static int vhost_set_admin(struct vport *vport, bool up, struct error *error)
 {
 	struct vhost_port *port = (struct vhost_port *)vport;
 
-	port->admin_down = !up;
 	if (!up)
 		port_unregister(port);
-	else if (!port->server)
-		client_connect(port);
-	else if (!port->registered && port_register(port))
-		return error_set(error, EACCES,
-				 "cannot listen on socket '%s' again: check that its directory is "
-				 "there and that no other process took the name",
-				 port->path);
+	else if (!port->registered)
+		return port_register(port, error);
 	return 0;
 }
 

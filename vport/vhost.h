@@ -1,8 +1,9 @@
 // A vhost-user port: one guest's network card, by DPDK's vhost library (not its PMD, which hides
 // the events and rings that we need).
 //
-// Three parties touch a port:
-//   main      opens, closes, ticks; registers the socket and, as client, connects (vhost.c);
+// Four parties touch a port:
+//   main      opens, closes, ticks; registers with the library (vhost.c);
+//   door      talks to the guest's side and passes its messages on (vhost_door.h);
 //   events    the library's own thread, on which a guest comes and goes (vhost_events.c);
 //   workers   receive and send (vhost_rings.c).
 // What workers read is two words, `vid` and `enabled`. A guest that leaves takes `vid` away first
@@ -35,6 +36,7 @@ struct vhost_queue {
 	// Interrupts that wait (vhost_calls.c).
 	bool call_taken; // the library writes to a descriptor of ours
 	bool asleep; // nobody polls this queue
+	uint64_t call_changed_ns; // when the guest named another one
 	int call_fd; // the guest's own; -1 without a delay
 	uint64_t call_due; // by the time stamp counter; 0: none waits
 	// How often the guest was interrupted, for packets to it and for buffers that it sent from.
@@ -58,17 +60,24 @@ struct vhost_port {
 	unsigned int n_connections; // open vhost-user connections; under the events lock
 	uint64_t disconnected_ns; // when the last one ended
 	uint64_t connected_ns; // when the last one began
+	uint64_t silent_since_ns; // a connection on which nothing was said yet; 0: none
 	uint64_t features_ns; // when it told which features it wants
 	uint64_t started_ns; // when the guest's driver started
 	uint32_t seen; // VHOST_SEEN_*: messages of that connection
 	int memory_private; // the guest's memory is not shared: -1 not known yet
 	bool migrating; // the guest's memory is being copied elsewhere
 	bool stopped; // connected, and takes nothing
-	bool admin_down; // told to be down: not connected to anybody
 	unsigned int offered; // queue pairs that a guest may have
+	unsigned int announcing; // ticks for which a worker is woken to send one
 	uint64_t announces; // RARP packets sent for guests that came from elsewhere
 	const char *problem; // why it cannot work, or NULL
-	char path[VHOST_PATH_SIZE];
+	char path[VHOST_PATH_SIZE]; // the guest's
+	char private_path[VHOST_PATH_SIZE]; // the library's
+	struct vhost_door *door;
+	// Why guests were cut off: the text in use is not written to.
+	uint64_t forgiven, explained; // of vhost_door_status.refused
+	unsigned int explanation;
+	char explanations[2][192];
 	bool server;
 	bool registered; // with the library; main thread
 	struct vhost_port *next; // in the list of all vhost ports
@@ -114,11 +123,9 @@ struct rte_vhost_device_ops;
 extern const struct rte_vhost_device_ops vhost_device_ops;
 void vhost_list_add(struct vhost_port *port);
 void vhost_list_remove(struct vhost_port *port);
-struct vhost_port *vhost_list_find(const char *path);
+struct vhost_port *vhost_list_find(const char *path); // the guest's
 // After the socket was unregistered, which ends connections without saying so.
 void vhost_connections_forget(struct vhost_port *port);
-// Is there a connection, and if not, since when?
-bool vhost_connected(struct vhost_port *port, uint64_t *since_ns);
 // The lock of connection state, any thread but workers. While it is held, a device that is served
 // stays, and with it the guest's memory. The first takes it only if the device has a port.
 struct vhost_port *vhost_port_lock(int vid);

@@ -11,6 +11,8 @@
 // by the main thread's tick.
 #include "vport/vhost.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -18,6 +20,8 @@
 
 #include <rte_cycles.h>
 #include <rte_vhost.h>
+
+#define SETTLED_NS (20 * NS_PER_MS)
 
 // Nobody reads or waits for this one.
 static int mark_fd = -1;
@@ -125,6 +129,18 @@ void vhost_calls_sleep(struct vhost_queue *queue, bool asleep)
 
 void vhost_calls_tick(struct vhost_port *port)
 {
-	for (unsigned int i = 0; port->delay_cycles && i < VPORT_MAX_QUEUES; i++)
-		vhost_calls_poll(&port->queues[i]);
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	if (!port->delay_cycles)
+		return;
+	vhost_events_lock();
+	for (unsigned int i = 0; i < VPORT_MAX_QUEUES; i++) {
+		struct vhost_queue *queue = &port->queues[i];
+
+		vhost_calls_poll(queue);
+		// Not in the moment in which the library changes it.
+		if (port->vid != VHOST_NO_DEVICE && now_ns - queue->call_changed_ns > SETTLED_NS)
+			vhost_calls_take(port, port->vid, vhost_tx_ring(i));
+	}
+	vhost_port_unlock();
 }

@@ -55,15 +55,13 @@ struct vhost_port *vhost_list_find(const char *path)
 	return port;
 }
 
-bool vhost_connected(struct vhost_port *port, uint64_t *since_ns)
+static struct vhost_port *find_private(const char *path)
 {
-	bool connected;
+	struct vhost_port *port = first;
 
-	pthread_mutex_lock(&events_lock);
-	connected = port->n_connections;
-	*since_ns = port->disconnected_ns;
-	pthread_mutex_unlock(&events_lock);
-	return connected;
+	while (port && strcmp(port->private_path, path))
+		port = port->next;
+	return port;
 }
 
 void vhost_connections_forget(struct vhost_port *port)
@@ -147,7 +145,7 @@ static int new_connection(int vid)
 	if (vid < 0 || vid >= RTE_MAX_VHOST_DEVICE || rte_vhost_get_ifname(vid, path, sizeof(path)))
 		return -1;
 	pthread_mutex_lock(&events_lock);
-	port = vhost_list_find(path);
+	port = find_private(path);
 	devices[vid] = (struct vhost_device){ .port = port };
 	if (port) {
 		port->n_connections++;

@@ -202,14 +202,16 @@ int vport_guest_read(struct vport *vport, struct vport_guest *guest)
 	vhost_events_lock();
 	guest->server = port->server;
 	snprintf(guest->path, sizeof(guest->path), "%s", port->path);
-	guest->connected = port->n_connections > 0;
+	guest->connected = port->n_connections || port->silent_since_ns;
 	guest->running = port->vid != VHOST_NO_DEVICE;
 	guest->stopped = port->stopped;
 	guest->migrating = port->migrating;
 	guest->offered = port->offered;
 	guest->announces = port->announces;
 	if (guest->connected)
-		guest->connected_ns = clock_monotonic_ns() - port->connected_ns;
+		guest->connected_ns =
+			clock_monotonic_ns() -
+			(port->n_connections ? port->connected_ns : port->silent_since_ns);
 	if (guest->running)
 		read_device(port, guest);
 	vhost_port_unlock();

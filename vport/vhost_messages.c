@@ -1,6 +1,7 @@
 // What we look at, and in one case answer, of the vhost-user messages that the library handles.
 //
-// The hooks run on the library's events thread, some of them with its ring locks held: see vhost.h.
+// The hook runs on the library's events thread before the library handles a message. (One for
+// afterwards would hide from the other side that the library refused it.)
 #include "vport/vhost.h"
 
 #include "common/clock.h"
@@ -53,7 +54,7 @@ static enum rte_vhost_msg_result answer_queue_number(int vid, struct message *me
 }
 
 // The library closes the descriptor that it had of this ring, and has another one after that.
-static void call_changes(int vid, const struct message *message, bool changed)
+static void call_changes(int vid, const struct message *message)
 {
 	const unsigned int ring = message->number & 0xff;
 	struct vhost_port *port = ring < 2 * VPORT_MAX_QUEUES ? vhost_port_lock(vid) : NULL;
@@ -61,11 +62,22 @@ static void call_changes(int vid, const struct message *message, bool changed)
 	if (!port)
 		return;
 	if (port->vid == vid && !(ring & 1)) {
-		if (changed)
-			vhost_calls_take(port, vid, ring);
-		else
-			port->queues[ring / 2].call_taken = false;
+		port->queues[ring / 2].call_taken = false;
+		port->queues[ring / 2].call_changed_ns = clock_monotonic_ns();
 	}
+	vhost_port_unlock();
+}
+
+// A guest that came from elsewhere and cannot tell the network itself: the library makes a RARP
+// packet of it, which the next receive call finds. The tick wakes a worker that sleeps.
+static void announce(int vid)
+{
+	struct vhost_port *port = vhost_port_lock(vid);
+
+	if (!port)
+		return;
+	port->announces++;
+	port->announcing = 2; // the library may be at it still when the first one comes
 	vhost_port_unlock();
 }
 
@@ -85,7 +97,11 @@ static enum rte_vhost_msg_result before(int vid, void *argument)
 		break;
 	case REQUEST_SET_VRING_CALL:
 		remember(vid, 0);
-		call_changes(vid, message, false);
+		call_changes(vid, message);
+		break;
+	case REQUEST_SEND_RARP:
+		remember(vid, 0);
+		announce(vid);
 		break;
 	default:
 		remember(vid, 0);
@@ -93,32 +109,9 @@ static enum rte_vhost_msg_result before(int vid, void *argument)
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
-// A guest that came from elsewhere and cannot tell the network itself: the library has made a RARP
-// packet of it, which the next receive call finds. A worker that sleeps is woken for it.
-static enum rte_vhost_msg_result after(int vid, void *argument)
-{
-	const struct message *message = argument;
-	struct vhost_port *port;
-
-	if (message->request == REQUEST_SET_VRING_CALL)
-		call_changes(vid, message, true);
-	if (message->request != REQUEST_SEND_RARP)
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	port = vhost_port_lock(vid);
-	if (port) {
-		port->announces++;
-		wakeup_signal(&port->queues[0].wakeup);
-		vhost_port_unlock();
-	}
-	return RTE_VHOST_MSG_RESULT_OK;
-}
-
 void vhost_messages_watch(int vid)
 {
-	static const struct rte_vhost_user_extern_ops hooks = {
-		.pre_msg_handle = before,
-		.post_msg_handle = after,
-	};
+	static const struct rte_vhost_user_extern_ops hooks = { .pre_msg_handle = before };
 
 	rte_vhost_extern_callback_register(vid, &hooks, NULL);
 }

@@ -4,6 +4,7 @@
 // The guest's memory is there as long as `vid` is and the events lock is held: destroy_device()
 // waits for that lock before the library unmaps anything.
 #include "vport/vhost.h"
+#include "vport/vhost_door.h"
 
 #include "common/clock.h"
 
@@ -176,11 +177,11 @@ static const char *find_problem(struct vhost_port *port, uint64_t now_ns)
 		"memory-backend-memfd,id=mem,size=SIZE,share=on -machine memory-backend=mem "
 		"('vsctl port-guest PORT --qemu' prints all of it)";
 
-	if (!port->n_connections || now_ns - port->connected_ns < PATIENCE_NS)
-		return NULL;
-	if (!port->seen)
+	if (port->silent_since_ns && now_ns - port->silent_since_ns >= PATIENCE_NS)
 		return "something is connected, but sends no vhost-user messages: is this the "
 		       "socket of a guest's vhost-user netdev, and no other switch attached to it?";
+	if (!port->n_connections)
+		return NULL;
 	// QEMU stops talking when it has nothing that it could share.
 	if (port->seen & VHOST_SEEN_FEATURES && !(port->seen & VHOST_SEEN_MEMORY) &&
 	    now_ns - port->features_ns >= PATIENCE_NS)
@@ -192,15 +193,34 @@ static const char *find_problem(struct vhost_port *port, uint64_t now_ns)
 	return port->vid != VHOST_NO_DEVICE && port->memory_private > 0 ? not_shared : NULL;
 }
 
+// The door hands the library only connections on which something was said.
+static bool is_silent(const struct vhost_port *port)
+{
+	struct vhost_door_status door = { 0 };
+
+	if (port->door)
+		vhost_door_get_status(port->door, &door);
+	return door.n_connections && !port->n_connections;
+}
+
 void vhost_watch(struct vhost_port *port)
 {
 	const uint64_t now_ns = clock_monotonic_ns();
+	const bool silent = is_silent(port);
 
 	vhost_events_lock();
+	if (!silent)
+		port->silent_since_ns = 0;
+	else if (!port->silent_since_ns)
+		port->silent_since_ns = now_ns;
 	if (port->vid != VHOST_NO_DEVICE)
 		port->stopped = is_stopped(port, now_ns);
 	else
-		port->stopped = port->n_connections > 0;
+		port->stopped = silent || port->n_connections > 0;
 	port->problem = find_problem(port, now_ns);
+	if (port->announcing) {
+		wakeup_signal(&port->queues[0].wakeup);
+		port->announcing--;
+	}
 	vhost_port_unlock();
 }

@@ -23,6 +23,7 @@
 #include "common/rcu.h"
 #include "vport/guest.h"
 #include "vport/vhost.h"
+#include "vport/vhost_door.h"
 
 #define TICK_MS 50
 
@@ -320,7 +321,8 @@ static void test_restart(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, worker_run, &worker), 0);
 	for (unsigned int i = 0; i < 5; i++) {
 		struct peer peer = peer_start(device);
-		uint64_t socket_ms = 0, connect_ms = 0, since, tick = 0, kill_ms;
+		uint64_t socket_ms = 0, connect_ms = 0, tick = 0, kill_ms;
+		struct vhost_door_status door;
 
 		while (!vport->status.link_up) {
 			if (!socket_ms && !stat(path, &status))
@@ -329,9 +331,8 @@ static void test_restart(void **state)
 				tick = fixture_now_ms();
 				vport_tick();
 			}
-			// Before that it may still be the killed one.
-			if (socket_ms && !connect_ms &&
-			    vhost_connected((struct vhost_port *)vport, &since))
+			vhost_door_get_status(((struct vhost_port *)vport)->door, &door);
+			if (socket_ms && !connect_ms && door.connections > i)
 				connect_ms = fixture_now_ms();
 			assert_true(!socket_ms || fixture_now_ms() - socket_ms < 10000);
 			usleep(1000);

@@ -188,6 +188,40 @@ kill -CONT "$(guest_pid vm2)"
 check "when it goes on, it is served again" within 30 pings "$namespace" 10.0.0.2
 check "and running" within 20 field_is vm2 .state running
 
+# ---- Interrupts that wait ------------------------------------------------------------------------
+
+interrupts() {
+	guest_field vm1 '[.rings[] | select(.direction == "to-guest") | .interrupts] | add'
+}
+
+# A TCP transfer to vm1; how many interrupts, and kicks, each thousand packets cost.
+transfer() { # WHAT
+	local packets before out
+	guest_exec vm1 "nc -l -p 5000 >/dev/null & sleep 0.5"
+	packets=$(guest_field vm1 .sent_to_guest) before=$(interrupts)
+	ip netns exec "$namespace" socat -u "OPEN:$dir/data" TCP:10.0.0.1:5000 || return 1
+	packets=$(($(guest_field vm1 .sent_to_guest) - packets)) out=$(($(interrupts) - before))
+	echo "$1: $out interrupts for $packets packets to the guest" >"$dir/transfer"
+	((packets && out))
+}
+head -c 20000000 /dev/urandom >"$dir/data"
+check "a transfer" transfer "without delay"
+note "$(<"$dir/transfer")"
+check "a delay that is no number is refused" refused "interrupt-delay" \
+	set Interface vm1 options:interrupt-delay=soon
+check "and one that is too long" refused "from 0 to 1000" \
+	set Interface vm1 options:interrupt-delay=5000
+must "interrupts wait for 200 us" vsctl set Interface vm1 options:interrupt-delay=200
+check "the guest is attached again" within 20 field_is vm1 .state running
+check "it is reached" within 30 pings "$namespace" 10.0.0.1
+check "a transfer" transfer "delay of 200 us"
+note "$(<"$dir/transfer")"
+check "no interrupt is lost when a quiet guest gets one packet at a time" \
+	pings "$namespace" 10.0.0.1 50
+must "without delay again" vsctl remove Interface vm1 options interrupt-delay
+check "the guest is attached once more" within 20 field_is vm1 .state running
+check "it is reached" within 30 pings "$namespace" 10.0.0.1
+
 # ---- The switch ends and comes back -----------------------------------------------------------------
 
 attached_again() {

@@ -7,25 +7,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rte_log.h>
-#include <rte_version.h>
-#include <rte_vhost.h>
-
 #include "common/error.h"
 #include "common/log.h"
+#include "vport/vhost_backend.h"
 #include "vport/vhost_door.h"
-#include "vport/vhost_session.h"
 
 // `path` and OVS's `vhost-server-path` mean the same.
 static const char *const vhost_options[] = { "path", "vhost-server-path", "interrupt-delay", NULL };
 
-// --- registration with the library ---
+// --- registration ---
 
 static void port_unregister(struct vhost_port *port)
 {
 	vhost_door_shut(port->door);
 	if (port->registered) {
-		rte_vhost_driver_unregister(port->private_path);
+		port->backend->detach(port);
 		vhost_connections_forget(port);
 		port->registered = false;
 	}
@@ -33,35 +29,14 @@ static void port_unregister(struct vhost_port *port)
 	port->door = NULL;
 }
 
-// What the library offers: of the protocol, only what the front door lets through.
-static int library_offers(struct vhost_port *port)
-{
-	uint64_t protocol = 0;
-
-	if (rte_vhost_driver_get_protocol_features(port->private_path, &protocol))
-		return -EINVAL;
-	return rte_vhost_driver_set_protocol_features(port->private_path,
-						      protocol & VHOST_PROTOCOL_FEATURES);
-}
-
 // The library listens on a socket that only the front door can reach, in both modes; the peer's
 // socket is the door's.
 static int port_register(struct vhost_port *port, struct error *error)
 {
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
-
-	if (vhost_door_private_path(port->private_path, sizeof(port->private_path), error))
+	if (vhost_door_private_path(port->private_path, sizeof(port->private_path), error) ||
+	    port->backend->attach(port, error))
 		return -EACCES;
-	if (rte_vhost_driver_register(port->private_path, flags))
-		return error_set(error, ENOMEM, "the vhost library takes no more ports");
 	port->registered = true;
-	if (library_offers(port) ||
-	    rte_vhost_driver_disable_features(port->private_path, VHOST_OFFLOAD_FEATURES) ||
-	    rte_vhost_driver_callback_register(port->private_path, &vhost_device_ops) ||
-	    rte_vhost_driver_start(port->private_path)) {
-		port_unregister(port);
-		return error_set(error, EACCES, "cannot listen on socket '%s'", port->private_path);
-	}
 	port->door =
 		vhost_door_open(&port->vport, port->path, port->private_path, port->server, error);
 	if (!port->door) {
@@ -69,31 +44,6 @@ static int port_register(struct vhost_port *port, struct error *error)
 		return -EACCES;
 	}
 	return 0;
-}
-
-// Reading a guest's header twice, checking only the first copy, was mended in these releases.
-static bool library_is_mended(void)
-{
-	unsigned int year = rte_version_year(), month = rte_version_month();
-	unsigned int minor = rte_version_minor();
-
-	if (year > 25 || (year == 25 && month >= 11))
-		return true;
-	return (year == 22 && month == 11 && minor >= 11) ||
-	       (year == 23 && month == 11 && minor >= 6) ||
-	       (year == 24 && month == 11 && minor >= 4);
-}
-
-static void library_check(void)
-{
-	static bool checked;
-
-	if (!checked && !library_is_mended())
-		log_warning("%s has a known flaw that a guest can use against the switch (it reads "
-			    "a packet's header twice): use 22.11.11, 23.11.6, 24.11.4, 25.11 or a "
-			    "later one of these",
-			    rte_version());
-	checked = true;
 }
 
 // --- opening ---
@@ -215,11 +165,7 @@ static void vhost_close(struct vport *vport)
 static int vhost_open(struct vhost_port *port, const struct vport_config *config,
 		      struct error *error)
 {
-	int type = rte_log_register("lib.vhost.config");
-
-	// Connections are reported by ourselves, once; the library does it at every attempt.
-	if (type >= 0)
-		rte_log_set_level((uint32_t)type, RTE_LOG_ERR);
+	port->backend = &vhost_library;
 	port->vid = VHOST_NO_DEVICE;
 	port->offered = config->n_rxq ? config->n_rxq : VPORT_MAX_QUEUES;
 	port->memory_private = -1;
@@ -235,7 +181,6 @@ static int vhost_open(struct vhost_port *port, const struct vport_config *config
 		return -EMFILE;
 	}
 	vhost_list_add(port);
-	library_check();
 	// A guest that is not there yet is no error: the door looks for it again and again.
 	if (port_register(port, error)) {
 		vhost_close(&port->vport);
@@ -279,7 +224,8 @@ static void vhost_tick(struct vport *vport)
 static const char *door_problem(struct vhost_port *port, const struct vhost_door_status *door,
 				bool up)
 {
-	if (up)
+	// A guest that was cut off a moment ago may still look up.
+	if (up && door->n_connections)
 		port->forgiven = door->refused;
 	if (door->refused == port->forgiven)
 		return NULL;

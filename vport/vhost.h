@@ -53,6 +53,7 @@ struct vhost_queue {
 
 struct vhost_port {
 	struct vport vport;
+	const struct vhost_backend *backend; // who serves the rings
 	int vid; // the guest that is served, or VHOST_NO_DEVICE; published
 	uint32_t enabled; // bit i: ring i of that guest is enabled; published
 	unsigned int delay_us; // options:interrupt-delay

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/rcu.h"
+#include "vport/vhost_backend.h"
 
 // What is known of each connection. A socket that we listen on may have several while a guest
 // restarts; the one that started last is served.
@@ -182,7 +183,7 @@ static int new_device(int vid)
 	vhost_packed_recover(vid);
 	// Workers poll: kicks only when one says that it sleeps.
 	for (unsigned int ring = 1; ring < rte_vhost_get_vring_num(vid); ring += 2)
-		rte_vhost_enable_guest_notification(vid, (uint16_t)ring, 0);
+		vhost_library.notify(vid, (uint16_t)ring, false);
 
 	pthread_mutex_lock(&events_lock);
 	port = port_of(vid);

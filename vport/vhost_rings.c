@@ -1,9 +1,8 @@
 // The workers' side of a vhost-user port.
 #include "vport/vhost.h"
 
-#include <rte_vhost.h>
-
 #include "common/rcu.h"
+#include "vport/vhost_backend.h"
 
 static bool ring_enabled(struct vhost_port *port, unsigned int ring)
 {
@@ -44,8 +43,8 @@ uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 		vhost_calls_poll(&port->queues[queue]);
 	if (vid == VHOST_NO_DEVICE || !ring_enabled(port, vhost_rx_ring(queue)))
 		return taken;
-	taken += rte_vhost_dequeue_burst(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
-					 packets + taken, (uint16_t)(n - taken));
+	taken += port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
+					packets + taken, (uint16_t)(n - taken));
 	if (unlikely(n_interrupts))
 		count_interrupts(&port->queues[queue].rx_interrupts);
 	return taken;
@@ -66,7 +65,7 @@ uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 	// The library locks the ring: workers may share one.
 	queue = (uint16_t)(queue % n_queues);
 	ring = (uint16_t)vhost_tx_ring(queue);
-	sent = rte_vhost_enqueue_burst(vid, ring, packets, n);
+	sent = port->backend->transmit(vid, ring, packets, n);
 	if (unlikely(n_interrupts)) {
 		if (port->delay_cycles && vhost_calls_defer(port, &port->queues[queue]))
 			n_interrupts = 0;
@@ -93,14 +92,14 @@ int vhost_arm(struct vport *vport, uint16_t queue)
 		return q->wakeup.epoll_fd;
 	if (__atomic_load_n(&q->no_kick, __ATOMIC_RELAXED))
 		return -1;
-	rte_vhost_enable_guest_notification(vid, ring, 1);
+	port->backend->notify(vid, ring, true);
 	// What the guest queued before it could see that will not be kicked for. Receiving is the
 	// only way to look that the library guards by the ring's lock for every ring layout (its
 	// rx_queue_count knows split rings only).
 	if (q->stash_first == q->stash_end) {
 		q->stash_first = 0;
 		q->stash_end =
-			rte_vhost_dequeue_burst(vid, ring, packet_pool(), q->stash, VHOST_STASH);
+			port->backend->receive(vid, ring, packet_pool(), q->stash, VHOST_STASH);
 	}
 	if (q->stash_first < q->stash_end)
 		wakeup_signal(&q->wakeup);
@@ -117,5 +116,5 @@ void vhost_disarm(struct vport *vport, uint16_t queue)
 		vhost_calls_sleep(&port->queues[queue], false);
 	wakeup_clear(&port->queues[queue].wakeup);
 	if (vid != VHOST_NO_DEVICE && ring_enabled(port, ring))
-		rte_vhost_enable_guest_notification(vid, ring, 0);
+		port->backend->notify(vid, ring, false);
 }

@@ -286,7 +286,7 @@ static void *worker_run(void *context)
 		uint16_t n = vport->class->rx(vport, 0, packets, 32);
 		uint16_t sent;
 
-		worker->received += n;
+		__atomic_fetch_add(&worker->received, n, __ATOMIC_RELAXED);
 		if (!n)
 			for (; n < 8; n++)
 				if (!(packets[n] = packet_from_bytes("0123456789abcd", 14)))
@@ -339,13 +339,13 @@ static void test_restart(void **state)
 		}
 		connect[i] = connect_ms - socket_ms;
 		up[i] = fixture_now_ms() - connect_ms;
-		// Traffic, at least for a while; a machine under load gets the time that it needs.
-		for (unsigned int wait = 0; wait < 100; wait++) {
-			usleep(wait < 3 ? 100000 : 50000);
-			if (wait >= 3 &&
-			    __atomic_load_n(&worker.received, __ATOMIC_RELAXED) >= (i + 1) * 300)
-				break;
-		}
+		// Traffic, as soon as the guest's program gets to it.
+		uint64_t enough = __atomic_load_n(&worker.received, __ATOMIC_RELAXED) + 500;
+
+		for (unsigned int tries = 0;
+		     tries < 1000 && __atomic_load_n(&worker.received, __ATOMIC_RELAXED) < enough;
+		     tries++)
+			usleep(10000);
 		kill_ms = fixture_now_ms();
 		peer_kill(&peer);
 		unlink(path);

@@ -22,7 +22,7 @@ static void make_id(const char *name, char *id, size_t size)
 {
 	size_t i;
 
-	for (i = 0; name[i] && i < size - 1; i++)
+	for (i = 0; i < size - 1 && name[i]; i++)
 		id[i] = isalnum((unsigned char)name[i]) || name[i] == '.' || name[i] == '_'
 				? name[i]
 				: '-';

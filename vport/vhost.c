@@ -37,6 +37,7 @@ static int port_register(struct vhost_port *port, struct error *error)
 	    port->backend->attach(port, error))
 		return -EACCES;
 	port->registered = true;
+	vhost_nudge(port->private_path);
 	port->door =
 		vhost_door_open(&port->vport, port->path, port->private_path, port->server, error);
 	if (!port->door) {

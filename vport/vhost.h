@@ -161,6 +161,9 @@ bool vhost_calls_defer(struct vhost_port *port, struct vhost_queue *queue);
 void vhost_calls_poll(struct vhost_queue *queue);
 void vhost_calls_sleep(struct vhost_queue *queue, bool asleep);
 
+// vhost_nudge.c. Main thread: make the library look at a socket that it has begun to listen on.
+void vhost_nudge(const char *private_path);
+
 // vhost_rings.c
 uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n);
 uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n);

@@ -359,7 +359,8 @@ static void test_restart(void **state)
 			      "after that, down %llu ms after kill -9\n",
 			      i, (unsigned long long)connect[i], (unsigned long long)up[i],
 			      (unsigned long long)down[i]);
-		assert_in_range(connect[i], 0, 100);
+		// Of a second at most, that is, even on a machine with other things to do.
+		assert_in_range(connect[i], 0, 1000);
 	}
 	print_message("worker: %llu received, %llu sent\n", (unsigned long long)worker.received,
 		      (unsigned long long)worker.sent);

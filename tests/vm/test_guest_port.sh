@@ -2,11 +2,15 @@
 # What a port knows of its guest and tells it: port-guest, queues, MTU, link state, a guest that
 # takes nothing, memory that is not shared, and how soon both sides find each other again. Needs
 # root. No result depends on a time; times are only printed.
+# What eval gets is evaluated there.
+# shellcheck disable=SC2016
 set -u -o pipefail
 
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 lib_start guest-port
 export GUEST_RUN_DIR=$dir/guests
+# shellcheck source=tests/vm/guest.sh disable=SC2154
 . "$lib_root/tests/vm/guest.sh"
 bridge=gbr$$
 
@@ -14,7 +18,7 @@ bridge=gbr$$
 finish() {
 	local status=$?
 	guest_stop
-	(exit $status)
+	(exit "$status")
 	lib_finish
 }
 trap finish EXIT
@@ -81,14 +85,14 @@ for round in 1 2 3 4 5; do
 	qemu-system-x86_64 -accel tcg -m 1G -S -nodefaults -display none "${arguments[@]}" \
 		>"$dir/qemu.log" 2>&1 &
 	bare=$!
-	children+=($bare)
+	children+=("$bare")
 	check "QEMU takes the arguments of --qemu and connects (round $round)" within 20 \
 		field_is vm1 .state connected
 	times+=" $(($(guest_field vm1 .connected_since) - $(date -d "$(stat -c %y "$dir/vm1.sock")" +%s%3N)))"
 	check "port-guest names the process" field_is vm1 '"\(.peer.pid) \(.peer.command)"' \
 		"$bare $(cat /proc/$bare/comm)"
-	kill $bare
-	wait $bare 2>/dev/null
+	kill "$bare"
+	wait "$bare" 2>/dev/null
 	check "and sees it go" within 20 field_is vm1 .state no-guest
 	rm -f "$dir/vm1.sock"
 done
@@ -194,28 +198,27 @@ interrupts() {
 	guest_field vm1 '[.rings[] | select(.direction == "to-guest") | .interrupts] | add'
 }
 
-# A TCP transfer to vm1; how many interrupts, and kicks, each thousand packets cost.
-transfer() { # WHAT
-	local packets before out
-	guest_exec vm1 "nc -l -p 5000 >/dev/null & sleep 0.5"
-	packets=$(guest_field vm1 .sent_to_guest) before=$(interrupts)
-	ip netns exec "$namespace" socat -u "OPEN:$dir/data" TCP:10.0.0.1:5000 || return 1
-	packets=$(($(guest_field vm1 .sent_to_guest) - packets)) out=$(($(interrupts) - before))
-	echo "$1: $out interrupts for $packets packets to the guest" >"$dir/transfer"
+# Small packets to vm1 for two seconds, and the interrupts that they cost.
+stream() { # WHAT
+	local packets out
+	packets=$(guest_field vm1 .sent_to_guest) out=$(interrupts)
+	ip netns exec "$namespace" iperf3 -c 10.0.0.1 -u -b 3M -l 64 -t 2 || return 1
+	packets=$(($(guest_field vm1 .sent_to_guest) - packets)) out=$(($(interrupts) - out))
+	echo "$1: $out interrupts for $packets packets to the guest" >"$dir/stream"
 	((packets && out))
 }
-head -c 20000000 /dev/urandom >"$dir/data"
-check "a transfer" transfer "without delay"
-note "$(<"$dir/transfer")"
+guest_spawn vm1 /dev/null "iperf3 -s" >/dev/null
+check "a stream of small packets" within 20 stream "without delay"
+note "$(<"$dir/stream")"
 check "a delay that is no number is refused" refused "interrupt-delay" \
 	set Interface vm1 options:interrupt-delay=soon
 check "and one that is too long" refused "from 0 to 1000" \
 	set Interface vm1 options:interrupt-delay=5000
-must "interrupts wait for 200 us" vsctl set Interface vm1 options:interrupt-delay=200
+must "interrupts wait for a millisecond" vsctl set Interface vm1 options:interrupt-delay=1000
 check "the guest is attached again" within 20 field_is vm1 .state running
 check "it is reached" within 30 pings "$namespace" 10.0.0.1
-check "a transfer" transfer "delay of 200 us"
-note "$(<"$dir/transfer")"
+check "the same stream" within 20 stream "delay of 1000 us"
+note "$(<"$dir/stream")"
 check "no interrupt is lost when a quiet guest gets one packet at a time" \
 	pings "$namespace" 10.0.0.1 50
 must "without delay again" vsctl remove Interface vm1 options interrupt-delay

@@ -2,11 +2,15 @@
 # A guest moves from one vhost-user port to another while it is being pinged and sends itself: from
 # QEMU to QEMU on this machine. Shown are QEMU's own downtime and what the traffic saw. Needs root.
 # No result depends on a time.
+# What eval gets is evaluated there.
+# shellcheck disable=SC2016
 set -u -o pipefail
 
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 lib_start migration
 export GUEST_RUN_DIR=$dir/guests
+# shellcheck source=tests/vm/guest.sh disable=SC2154
 . "$lib_root/tests/vm/guest.sh"
 bridge=gmi$$
 
@@ -14,7 +18,7 @@ bridge=gmi$$
 finish() {
 	local status=$?
 	guest_stop
-	(exit $status)
+	(exit "$status")
 	lib_finish
 }
 trap finish EXIT
@@ -77,7 +81,7 @@ migrate() {
 	sleep 1
 	ip netns exec "$namespace" socat -u "OPEN:$dir/data" TCP:10.0.0.1:5000 >"$dir/socat" 2>&1 &
 	sender=$!
-	children+=($sender)
+	children+=("$sender")
 	sleep 0.2
 	must "the migration begins" grep return < <(qmp "$dir/$from.qmp" \
 		"{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"unix:$dir/$to.migrate\"}}")

@@ -140,8 +140,9 @@ void vhost_messages_watch(int vid);
 struct rte_vhost_vring;
 void vhost_watch(struct vhost_port *port);
 bool vhost_is_packed(int vid);
-// How many buffers the guest has given that we have not used.
-unsigned int vhost_ring_waiting(int vid, unsigned int ring, const struct rte_vhost_vring *vring);
+// How many buffers the guest has given that we have not used; counting may end at `most`.
+unsigned int vhost_ring_waiting(int vid, unsigned int ring, const struct rte_vhost_vring *vring,
+				unsigned int most);
 
 // vhost_packed.c. Events thread, before a device is served: go on where the rings say that we were.
 void vhost_packed_recover(int vid);

@@ -136,7 +136,7 @@ static void read_ring(const struct vhost_port *port, unsigned int number, uint64
 		.to_guest = to_guest,
 		.enabled = port->enabled >> number & 1,
 		.size = vring.size,
-		.waiting = vhost_ring_waiting(port->vid, number, &vring),
+		.waiting = vhost_ring_waiting(port->vid, number, &vring, UINT16_MAX),
 		.interrupt_wanted = wants_interrupt(&vring, features),
 		.interrupts = __atomic_load_n(interrupts, __ATOMIC_RELAXED),
 		.kicks = count_kicks(vring.kickfd),

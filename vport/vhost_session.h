@@ -6,14 +6,14 @@
 // protocol does not allow or what the library is known not to survive. Nothing here reads the
 // guest's memory. Pure but for fstat() and fcntl() on the descriptors that came with the message.
 //
-// The guards that the library lacks (22.11), each with a test in tests/unit/test_vhost_session.c:
-//   - a packed ring's base beyond its size is used as an index unchecked, and a ring that is
-//     started again, smaller and without a base, goes on where the larger one stopped;
+// Where the library trusts what it is told. With the first two a guest ended the whole daemon when
+// they were tried without this check (22.11.11):
+//   - a packed ring's base beyond its size is used as an index;
 //   - a ring that is started again without SET_VRING_NUM has no shadow ring;
-//   - a change between split and packed after SET_VRING_NUM likewise;
+//   - and one that is made smaller, without a base, goes on where the larger one stopped;
 //   - a dirty log at an offset is written behind its mapping;
 //   - the "call" descriptor is written to by workers, whatever kind of file it is;
-//   - memory in a file whose pages come from another process (FUSE) or that is not memory.
+//   - memory may be in a file whose pages come from another process (FUSE).
 //
 // The front door's thread, and tests.
 #ifndef VPORT_VHOST_SESSION_H

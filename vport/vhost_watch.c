@@ -37,13 +37,15 @@ static bool packed_available(const struct rte_vhost_vring *vring, unsigned int i
 	return avail == wrap && used != wrap;
 }
 
-// How many of a packed ring's descriptors are ours: it has to be counted.
-static unsigned int packed_waiting(const struct rte_vhost_vring *vring, uint16_t base)
+// How many of a packed ring's descriptors are ours, up to `most`: it has to be counted.
+static unsigned int packed_waiting(const struct rte_vhost_vring *vring, uint16_t base,
+				   unsigned int most)
 {
 	unsigned int index = base & 0x7fff, n = 0;
 	bool wrap = base >> 15;
 
-	while (n < vring->size && index < vring->size && packed_available(vring, index, wrap)) {
+	while (n < RTE_MIN(most, vring->size) && index < vring->size &&
+	       packed_available(vring, index, wrap)) {
 		n++;
 		if (++index == vring->size) {
 			index = 0;
@@ -53,7 +55,8 @@ static unsigned int packed_waiting(const struct rte_vhost_vring *vring, uint16_t
 	return n;
 }
 
-unsigned int vhost_ring_waiting(int vid, unsigned int ring, const struct rte_vhost_vring *vring)
+unsigned int vhost_ring_waiting(int vid, unsigned int ring, const struct rte_vhost_vring *vring,
+				unsigned int most)
 {
 	uint16_t avail = 0, used = 0, waiting;
 
@@ -61,7 +64,7 @@ unsigned int vhost_ring_waiting(int vid, unsigned int ring, const struct rte_vho
 	    rte_vhost_get_vring_base(vid, (uint16_t)ring, &avail, &used))
 		return 0;
 	if (vhost_is_packed(vid))
-		return packed_waiting(vring, avail);
+		return packed_waiting(vring, avail, most);
 	waiting = (uint16_t)(__atomic_load_n(&vring->avail->idx, __ATOMIC_RELAXED) - avail);
 	// The guest may write anything there.
 	return waiting <= vring->size ? waiting : 0;
@@ -92,7 +95,7 @@ static bool watch_ring(struct vhost_port *port, struct vhost_queue *queue, unsig
 	position = ring_position(port->vid, ring, &vring);
 	// Few buffers may be too few for a large packet, which only trying shows.
 	stuck = position == queue->position &&
-		(refused || !vhost_ring_waiting(port->vid, ring, &vring));
+		(refused || !vhost_ring_waiting(port->vid, ring, &vring, 1));
 	queue->position = position;
 	if (!stuck)
 		queue->stuck_since_ns = 0;

@@ -87,7 +87,7 @@ CLIENT_MAIN := ctl/vsctl.c
 DAEMON_MAIN := ctl/vswitchd.c
 # vsctl links no DPDK: it is made of these files alone.
 CLIENT_SOURCES := $(CLIENT_MAIN) $(wildcard ctl/client_*.c) ctl/command.c $(wildcard ctl/schema*.c) ctl/help.c \
-	ctl/render.c ctl/render_trace.c common/error.c common/text.c
+	ctl/render.c ctl/render_trace.c ctl/render_guest.c common/error.c common/text.c
 CLIENT_SOURCES := $(wildcard $(CLIENT_SOURCES))
 LIBRARY_SOURCES := $(filter-out $(CLIENT_MAIN) $(DAEMON_MAIN) $(wildcard ctl/client_*.c) \
 	ctl/render.c,$(SOURCES))

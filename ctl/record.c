@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define IPV6_MIN_MTU 1280
+
 // The operator of `operators` that `text` begins with; its length, or 0.
 static size_t operator_at(const char *text, const char *operators)
 {
@@ -143,6 +145,16 @@ static void warn_of_unknown_key(const struct handler_call *call, const struct sc
 			  key, table->name);
 }
 
+// Allowed, and seldom meant.
+static void warn_of_value(const struct handler_call *call, const struct schema_column *column,
+			  const json_t *value)
+{
+	if (!strcmp(column->name, "mtu_request") && json_is_integer(value) &&
+	    json_integer_value(value) < IPV6_MIN_MTU)
+		call_warn(call, "an MTU of %lld carries no IPv6, which needs %d",
+			  (long long)json_integer_value(value), IPV6_MIN_MTU);
+}
+
 int record_set(const struct handler_call *call, const struct schema_table *table, json_t *row,
 	       const struct record_column *column, const struct schema_names *names,
 	       struct error *error)
@@ -163,9 +175,11 @@ int record_set(const struct handler_call *call, const struct schema_table *table
 					 "make a new one",
 					 name, table->name, config_string(row, name));
 		}
-		if (!result)
-			json_object_set_new(row, name, value);
-		return result;
+		if (result)
+			return result;
+		warn_of_value(call, column->column, value);
+		json_object_set_new(row, name, value);
+		return 0;
 	}
 	result = schema_parse_map_value(column->column, column->value, names, &value, error);
 	if (!result) {

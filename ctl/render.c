@@ -777,6 +777,7 @@ static const struct {
 	{ "dump-ports", render_ports },
 	{ "dump-ports-desc", render_ports_desc },
 	{ "drops", render_drops },
+	{ "port-guest", render_guest },
 	{ "queue-stats", render_queues },
 	{ "queue-get-config", render_queues },
 	{ "fdb-show", render_fdb },

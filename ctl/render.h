@@ -12,4 +12,7 @@ void render_answer(const json_t *request, const json_t *answer, struct text *tex
 // trace: a tree (render_trace.c).
 void render_trace(const json_t *request, const json_t *answer, struct text *text);
 
+// port-guest (render_guest.c).
+void render_guest(const json_t *request, const json_t *answer, struct text *text);
+
 #endif

@@ -29,6 +29,8 @@ void output_drop(struct forward *forward, unsigned int packet, enum drop_reason 
 // Why a port took fewer packets than it was given.
 static enum drop_reason refusal(const struct vport *vport)
 {
+	if (vport->status.stopped)
+		return DROP_GUEST_STOPPED;
 	return vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER;
 }
 

@@ -321,6 +321,9 @@ static void handle_vport_change(void *context, struct vport *vport)
 		 vport->status.link_up ? "up" : "down");
 	if (port->ofport == OFPP_LOCAL)
 		bridge_refresh_datapath_id(port->bridge);
+	// Whoever was behind a link that is gone may come back elsewhere, and need not say so.
+	if (!vport->status.link_up)
+		mac_table_flush_port(port->bridge->forwarding->mac_table, port->ofport);
 	groups_refresh();
 	// A guest may have enabled more queues, or fewer.
 	if (port->distributed_rxq != vport->n_rxq) {

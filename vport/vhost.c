@@ -13,7 +13,7 @@
 #include "vport/vhost_door.h"
 
 // `path` and OVS's `vhost-server-path` mean the same.
-static const char *const vhost_options[] = { "path", "vhost-server-path", NULL };
+static const char *const vhost_options[] = { "path", "vhost-server-path", "interrupt-delay", NULL };
 
 // --- registration ---
 
@@ -37,6 +37,7 @@ static int port_register(struct vhost_port *port, struct error *error)
 	    port->backend->attach(port, error))
 		return -EACCES;
 	port->registered = true;
+	vhost_nudge(port->private_path);
 	port->door =
 		vhost_door_open(&port->vport, port->path, port->private_path, port->server, error);
 	if (!port->door) {
@@ -133,6 +134,7 @@ static void queues_close(struct vhost_port *port)
 				      (unsigned int)(queue->stash_end - queue->stash_first));
 		wakeup_close(&queue->wakeup);
 	}
+	vhost_calls_close(port);
 }
 
 static int queues_open(struct vhost_port *port, struct error *error)
@@ -141,9 +143,12 @@ static int queues_open(struct vhost_port *port, struct error *error)
 
 	for (unsigned int i = 0; i < VPORT_MAX_QUEUES; i++) {
 		port->queues[i].kick_fd = -1;
+		port->queues[i].call_fd = -1;
 		port->queues[i].wakeup = (struct wakeup){ .epoll_fd = -1, .event_fd = -1 };
 	}
-	ret = wakeup_open(&port->queues[0].wakeup);
+	ret = vhost_calls_open(port, port->delay_us);
+	if (!ret)
+		ret = wakeup_open(&port->queues[0].wakeup);
 	return ret ? error_set(error, -ret, "cannot create descriptors for port '%s': %s",
 			       port->vport.name, strerror(-ret))
 		   : 0;
@@ -163,12 +168,19 @@ static int vhost_open(struct vhost_port *port, const struct vport_config *config
 {
 	port->backend = &vhost_library;
 	port->vid = VHOST_NO_DEVICE;
+	port->offered = config->n_rxq ? config->n_rxq : VPORT_MAX_QUEUES;
+	port->memory_private = -1;
 	if (path_choose(port, config, error))
 		return -EINVAL;
 	if (port->server && stale_socket_remove(port->path, error))
 		return -EADDRINUSE;
-	if (queues_open(port, error))
+	if (vport_config_number(config, "interrupt-delay", 0, VHOST_LONGEST_DELAY_US,
+				&port->delay_us, error))
+		return -EINVAL;
+	if (queues_open(port, error)) {
+		queues_close(port);
 		return -EMFILE;
+	}
 	vhost_list_add(port);
 	// A guest that is not there yet is no error: the door looks for it again and again.
 	if (port_register(port, error)) {
@@ -198,6 +210,8 @@ static void vhost_tick(struct vport *vport)
 	struct vhost_port *port = (struct vhost_port *)vport;
 	unsigned int n_queues;
 
+	vhost_watch(port);
+	vhost_calls_tick(port);
 	n_queues = vhost_leading_rings(__atomic_load_n(&port->enabled, __ATOMIC_RELAXED), false);
 	n_queues = RTE_MAX(n_queues, 1u);
 	if (n_queues != vport->n_rxq) {
@@ -236,11 +250,16 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 	status->link_up = up;
 	status->full_duplex = true;
 	status->mtu = vport->mtu;
+	status->stopped = port->stopped;
+	status->problem = port->problem;
 	if (port->door) {
 		struct vhost_door_status door;
+		const char *refusal;
 
 		vhost_door_get_status(port->door, &door);
-		status->problem = door_problem(port, &door, up);
+		refusal = door_problem(port, &door, up);
+		if (refusal)
+			status->problem = refusal;
 		status->refused_peers = door.refused;
 	}
 }
@@ -250,6 +269,19 @@ static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *er
 	// Rings have no MTU of their own; frames span as many of the guest's buffers as needed.
 	(void)error;
 	vport->mtu = mtu;
+	return 0;
+}
+
+// A guest is told that its link is down, or up, by ending and making the connection: QEMU has no
+// other way for a vhost-user device.
+static int vhost_set_admin(struct vport *vport, bool up, struct error *error)
+{
+	struct vhost_port *port = (struct vhost_port *)vport;
+
+	if (!up)
+		port_unregister(port);
+	else if (!port->registered)
+		return port_register(port, error);
 	return 0;
 }
 
@@ -267,6 +299,7 @@ const struct vport_class vport_class_vhost_user = {
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
 	.set_mtu = vhost_set_mtu,
+	.set_admin = vhost_set_admin,
 	.tick = vhost_tick,
 };
 
@@ -284,5 +317,6 @@ const struct vport_class vport_class_vhost_user_server = {
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
 	.set_mtu = vhost_set_mtu,
+	.set_admin = vhost_set_admin,
 	.tick = vhost_tick,
 };

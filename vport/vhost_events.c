@@ -80,6 +80,27 @@ static struct vhost_port *port_of(int vid)
 	return vid >= 0 && vid < RTE_MAX_VHOST_DEVICE ? devices[vid].port : NULL;
 }
 
+void vhost_events_lock(void)
+{
+	pthread_mutex_lock(&events_lock);
+}
+
+void vhost_port_unlock(void)
+{
+	pthread_mutex_unlock(&events_lock);
+}
+
+struct vhost_port *vhost_port_lock(int vid)
+{
+	struct vhost_port *port;
+
+	vhost_events_lock();
+	port = port_of(vid);
+	if (!port)
+		vhost_port_unlock();
+	return port;
+}
+
 // Descriptors cost: a queue has its own from the first time that a guest enables it.
 static bool queue_prepare(struct vhost_queue *queue)
 {
@@ -127,9 +148,14 @@ static int new_connection(int vid)
 	pthread_mutex_lock(&events_lock);
 	port = find_private(path);
 	devices[vid] = (struct vhost_device){ .port = port };
-	if (port)
+	if (port) {
 		port->n_connections++;
+		port->connected_ns = clock_monotonic_ns();
+		port->seen = 0;
+	}
 	pthread_mutex_unlock(&events_lock);
+	if (port)
+		vhost_messages_watch(vid);
 	return port ? 0 : -1;
 }
 
@@ -143,6 +169,7 @@ static void destroy_connection(int vid)
 		port->n_connections--;
 		port->disconnected_ns = clock_monotonic_ns();
 		devices[vid].port = NULL;
+		port->migrating = false;
 		vport_mark_changed(&port->vport);
 	}
 	pthread_mutex_unlock(&events_lock);
@@ -153,6 +180,7 @@ static int new_device(int vid)
 {
 	struct vhost_port *port;
 
+	vhost_packed_recover(vid);
 	// Workers poll: kicks only when one says that it sleeps.
 	for (unsigned int ring = 1; ring < rte_vhost_get_vring_num(vid); ring += 2)
 		vhost_library.notify(vid, (uint16_t)ring, false);
@@ -166,8 +194,16 @@ static int new_device(int vid)
 			unsigned int ring = vhost_rx_ring(queue);
 
 			kick_update(port, vid, ring, enabled >> ring & 1);
+			vhost_calls_take(port, vid, vhost_tx_ring(queue));
 		}
 		__atomic_store_n(&port->enabled, enabled, __ATOMIC_RELAXED);
+		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++) {
+			port->queues[queue].tx_interrupts = 0;
+			port->queues[queue].rx_interrupts = 0;
+			port->queues[queue].stuck_since_ns = 0;
+		}
+		port->started_ns = clock_monotonic_ns();
+		port->memory_private = -1;
 		rcu_publish(&port->vid, vid);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			wakeup_signal(&port->queues[queue].wakeup);
@@ -189,6 +225,7 @@ static void destroy_device(int vid)
 		__atomic_store_n(&port->enabled, 0, __ATOMIC_RELAXED);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			kick_remove(&port->queues[queue]);
+		vhost_calls_forget(port);
 		vport_mark_changed(&port->vport);
 	}
 	pthread_mutex_unlock(&events_lock);
@@ -218,10 +255,25 @@ static int vring_state_changed(int vid, uint16_t ring, int enable)
 	return 0;
 }
 
+// Log everything that is written to the guest, or no longer: it begins or ends to be migrated. The
+// library does so by itself.
+static int features_changed(int vid, uint64_t features)
+{
+	struct vhost_port *port = vhost_port_lock(vid);
+
+	if (port) {
+		port->migrating = RTE_VHOST_NEED_LOG(features);
+		vhost_port_unlock();
+	}
+	return 0;
+}
+
 const struct rte_vhost_device_ops vhost_device_ops = {
 	.new_device = new_device,
 	.destroy_device = destroy_device,
 	.vring_state_changed = vring_state_changed,
 	.new_connection = new_connection,
 	.destroy_connection = destroy_connection,
+	.features_changed = features_changed,
+	.guest_notified = vhost_interrupted,
 };

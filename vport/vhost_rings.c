@@ -18,16 +18,36 @@ static uint16_t stash_take(struct vhost_queue *queue, struct rte_mbuf **packets,
 	return taken;
 }
 
+// Interrupts that this thread's call of the library has sent.
+static __thread unsigned int n_interrupts;
+
+void vhost_interrupted(int vid)
+{
+	(void)vid;
+	n_interrupts++;
+}
+
+static void count_interrupts(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, n_interrupts, __ATOMIC_RELAXED);
+	n_interrupts = 0;
+}
+
 uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
 {
 	struct vhost_port *port = (struct vhost_port *)vport;
 	uint16_t taken = stash_take(&port->queues[queue], packets, n);
 	int vid = rcu_read(&port->vid);
 
+	if (unlikely(port->delay_cycles))
+		vhost_calls_poll(&port->queues[queue]);
 	if (vid == VHOST_NO_DEVICE || !ring_enabled(port, vhost_rx_ring(queue)))
 		return taken;
-	return taken + port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
-					      packets + taken, (uint16_t)(n - taken));
+	taken += port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
+					packets + taken, (uint16_t)(n - taken));
+	if (unlikely(n_interrupts))
+		count_interrupts(&port->queues[queue].rx_interrupts);
+	return taken;
 }
 
 uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
@@ -35,7 +55,7 @@ uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 	struct vhost_port *port = (struct vhost_port *)vport;
 	int vid = rcu_read(&port->vid);
 	unsigned int n_queues;
-	uint16_t sent;
+	uint16_t sent, ring;
 
 	if (vid == VHOST_NO_DEVICE)
 		return 0;
@@ -43,7 +63,17 @@ uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 	if (!n_queues)
 		return 0;
 	// The library locks the ring: workers may share one.
-	sent = port->backend->transmit(vid, (uint16_t)vhost_tx_ring(queue % n_queues), packets, n);
+	queue = (uint16_t)(queue % n_queues);
+	ring = (uint16_t)vhost_tx_ring(queue);
+	sent = port->backend->transmit(vid, ring, packets, n);
+	if (unlikely(n_interrupts)) {
+		if (port->delay_cycles && vhost_calls_defer(port, &port->queues[queue]))
+			n_interrupts = 0;
+		else
+			count_interrupts(&port->queues[queue].tx_interrupts);
+	}
+	if (unlikely(sent < n))
+		__atomic_store_n(&port->queues[queue].refused, true, __ATOMIC_RELAXED);
 	rte_pktmbuf_free_bulk(packets, sent);
 	return sent;
 }
@@ -55,6 +85,8 @@ int vhost_arm(struct vport *vport, uint16_t queue)
 	uint16_t ring = (uint16_t)vhost_rx_ring(queue);
 	int vid = rcu_read(&port->vid);
 
+	if (port->delay_cycles)
+		vhost_calls_sleep(q, true);
 	// Without a guest there is nothing to ask; its coming signals the wakeup.
 	if (vid == VHOST_NO_DEVICE || !ring_enabled(port, ring))
 		return q->wakeup.epoll_fd;
@@ -80,6 +112,8 @@ void vhost_disarm(struct vport *vport, uint16_t queue)
 	uint16_t ring = (uint16_t)vhost_rx_ring(queue);
 	int vid = rcu_read(&port->vid);
 
+	if (port->delay_cycles)
+		vhost_calls_sleep(&port->queues[queue], false);
 	wakeup_clear(&port->queues[queue].wakeup);
 	if (vid != VHOST_NO_DEVICE && ring_enabled(port, ring))
 		port->backend->notify(vid, ring, false);

@@ -60,6 +60,7 @@ struct vport_status {
 	unsigned int mtu;
 	int ifindex; // 0 without
 	uint64_t link_resets; // how often link_up changed
+	bool stopped; // the peer is connected and takes nothing: what is sent to it is lost
 	uint64_t refused_peers; // connections that were cut off for what came over them
 	const char *problem; // a sentence why the port cannot work now, or NULL; static text
 };

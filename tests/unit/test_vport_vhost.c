@@ -21,6 +21,7 @@
 
 #include "common/clock.h"
 #include "common/rcu.h"
+#include "vport/guest.h"
 #include "vport/vhost.h"
 #include "vport/vhost_door.h"
 
@@ -358,7 +359,8 @@ static void test_restart(void **state)
 			      "after that, down %llu ms after kill -9\n",
 			      i, (unsigned long long)connect[i], (unsigned long long)up[i],
 			      (unsigned long long)down[i]);
-		assert_in_range(connect[i], 0, 100);
+		// Of a second at most, that is, even on a machine with other things to do.
+		assert_in_range(connect[i], 0, 1000);
 	}
 	print_message("worker: %llu received, %llu sent\n", (unsigned long long)worker.received,
 		      (unsigned long long)worker.sent);
@@ -505,6 +507,153 @@ static void test_close_connected(void **state)
 	peer_kill(&peer);
 }
 
+static bool wait_stopped(struct vport *vport, bool stopped)
+{
+	for (unsigned int i = 0; i < 500; i++, usleep(10000)) {
+		vport_tick();
+		if (vport->status.stopped == stopped)
+			return true;
+	}
+	return false;
+}
+
+// A guest that stands still costs its sender no time, is told from one that is away, and is served
+// again when it goes on. What is known of it is what was negotiated.
+static void stopped_round(const char *ring_options)
+{
+	char path[96], device[160];
+	struct vport_guest guest;
+	struct vport *vport;
+	struct peer peer;
+	unsigned int refused = 0;
+	uint64_t start, slowest = 0;
+
+	snprintf(path, sizeof(path), "%s/vm7", fixture_dir);
+	snprintf(device, sizeof(device), "path=%s,server=1,queues=1%s", path, ring_options);
+	vport = fixture_open("vm7", "vhost-user", "path", path, NULL);
+	assert_int_equal(vport_guest_read(vport, &guest), 0);
+	assert_false(guest.connected || guest.running || guest.stopped || guest.pid);
+	peer = peer_start(device);
+	assert_true(fixture_wait_link(vport, true, 10000) >= 0);
+	warm_up(vport);
+	assert_true(wait_stopped(vport, false));
+	kill(peer.pid, SIGSTOP);
+	assert_int_equal(waitpid(peer.pid, NULL, WUNTRACED), peer.pid);
+	for (unsigned int i = 0; i < 2000; i++) {
+		struct rte_mbuf *packet = fixture_packet(100, i);
+		uint16_t sent;
+
+		start = clock_monotonic_ns();
+		sent = vport->class->tx(vport, 0, &packet, 1);
+		slowest = RTE_MAX(slowest, clock_monotonic_ns() - start);
+		if (!sent)
+			rte_pktmbuf_free(packet);
+		refused += !sent;
+	}
+	assert_true(refused >= 900); // whatever the ring has, it is less than that
+	assert_true(wait_stopped(vport, true));
+	assert_true(vport->status.link_up);
+	print_message("2000 packets to a stopped guest: %u refused, slowest call %llu us\n",
+		      refused, (unsigned long long)(slowest / 1000));
+	usleep(100000);
+	assert_int_equal(vport_guest_read(vport, &guest), 0);
+	assert_true(guest.connected && guest.running && guest.stopped);
+	assert_int_equal(guest.pid, peer.pid);
+	assert_string_equal(guest.path, path);
+	assert_false(guest.server);
+	assert_true(guest.features >> VIRTIO_NET_F_MRG_RXBUF & 1);
+	assert_int_equal(guest.features >> 34 & 1, !!*ring_options);
+	assert_int_equal(guest.n_queues, 1);
+	assert_int_equal(guest.offered, VPORT_MAX_QUEUES);
+	assert_int_equal(guest.n_rings, 2);
+	assert_true(guest.rings[0].to_guest && guest.rings[0].enabled);
+	assert_int_equal(guest.rings[0].waiting, 0);
+	assert_true(guest.rings[0].size >= 256);
+	assert_true(guest.rings[0].stuck_ns >= 100 * NS_PER_MS);
+	assert_true(guest.n_regions >= 1 && guest.regions[0].size);
+	kill(peer.pid, SIGCONT);
+	assert_true(wait_stopped(vport, false));
+	warm_up(vport);
+	echo(vport, 20);
+	peer_stop(&peer);
+	assert_true(fixture_wait_link(vport, false, 2000) >= 0);
+	assert_true(wait_stopped(vport, false));
+	vport_close(vport);
+	unlink(path);
+}
+
+static void test_stopped(void **state)
+{
+	(void)state;
+	if (!have_testpmd())
+		skip();
+	stopped_round("");
+	stopped_round(",packed_vq=1");
+}
+
+// Down, a port lets go of its guest; up, it takes it again. Both ways of connecting.
+static void test_admin(void **state)
+{
+	char path[96], device[160];
+	struct vport *vport;
+	struct peer peer;
+	struct error error;
+
+	(void)state;
+	if (!have_testpmd())
+		skip();
+	snprintf(path, sizeof(path), "%s/vm8", fixture_dir);
+	snprintf(device, sizeof(device), "path=%s,server=1,queues=1", path);
+	vport = fixture_open("vm8", "vhost-user", "path", path, NULL);
+	peer = peer_start(device);
+	assert_true(fixture_wait_link(vport, true, 10000) >= 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vport->class->set_admin(vport, false, &error), 0);
+		assert_true(fixture_wait_link(vport, false, 1000) >= 0);
+		assert_int_equal(fixture_wait_link(vport, true, 300), -1);
+		assert_int_equal(vport->class->set_admin(vport, true, &error), 0);
+		assert_true(fixture_wait_link(vport, true, 10000) >= 0);
+		warm_up(vport);
+		echo(vport, 20);
+	}
+	peer_kill(&peer);
+	vport_close(vport);
+	unlink(path);
+	vport = fixture_open("vm9", "vhost-user-server", NULL);
+	assert_int_equal(vport->class->set_admin(vport, false, &error), 0);
+	snprintf(path, sizeof(path), "%s/vm9", fixture_dir);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(vport->class->set_admin(vport, true, &error), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	vport_close(vport);
+}
+
+// What is no guest is told so: a listener that says nothing.
+static void test_problem(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct vport *vport;
+	uint64_t end;
+
+	(void)state;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/mute", fixture_dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	vport = fixture_open("vm10", "vhost-user", "path", address.sun_path, NULL);
+	assert_null(vport->status.problem);
+	end = fixture_now_ms() + 5000;
+	while (!vport->status.problem && fixture_now_ms() < end) {
+		vport_tick();
+		usleep(20000);
+	}
+	assert_non_null(vport->status.problem);
+	assert_non_null(strstr(vport->status.problem, "sends no vhost-user messages"));
+	vport_close(vport);
+	close(fd);
+	unlink(address.sun_path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +665,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_multiqueue, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_restart, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_close_connected, fixture_check_leaks),
+		cmocka_unit_test_teardown(test_stopped, fixture_check_leaks),
+		cmocka_unit_test_teardown(test_admin, fixture_check_leaks),
+		cmocka_unit_test_teardown(test_problem, fixture_check_leaks),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_start, fixture_stop);

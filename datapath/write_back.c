@@ -300,7 +300,7 @@ void write_back(struct vector *vector, unsigned int packet)
 
 bool packet_push_vlan(struct rte_mbuf *packet, rte_be16_t tpid, rte_be16_t tci)
 {
-	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(packet, 4);
+	uint8_t *frame = packet_prepend(packet, 4);
 
 	if (!frame)
 		return false;
@@ -315,5 +315,5 @@ void packet_pop_vlan(struct rte_mbuf *packet)
 	uint8_t *frame = rte_pktmbuf_mtod(packet, uint8_t *);
 
 	memmove(frame + 4, frame, 12);
-	rte_pktmbuf_adj(packet, 4);
+	packet_remove(packet, 4);
 }

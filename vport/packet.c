@@ -90,32 +90,70 @@ static struct rte_mbuf *segment_add(struct rte_mbuf *packet)
 	return segment;
 }
 
+bool packet_append(struct rte_mbuf *packet, const void *data, uint32_t length)
+{
+	struct rte_mbuf *segment = rte_pktmbuf_lastseg(packet);
+	const uint8_t *from = data;
+
+	for (;;) {
+		uint32_t size = RTE_MIN(length, rte_pktmbuf_tailroom(segment));
+
+		memcpy(rte_pktmbuf_mtod_offset(segment, void *, segment->data_len), from, size);
+		segment->data_len = (uint16_t)(segment->data_len + size);
+		packet->pkt_len += size;
+		from += size;
+		length -= size;
+		if (!length)
+			return true;
+		segment = segment_add(packet);
+		if (!segment)
+			return false;
+	}
+}
+
 struct rte_mbuf *packet_from_bytes(const void *data, uint32_t length)
 {
 	struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);
-	struct rte_mbuf *segment = packet;
-	const uint8_t *from = data;
 
 	if (!packet)
 		return NULL;
 	*packet_meta(packet) = (struct packet_meta){ 0 };
-	for (;;) {
-		uint32_t size = RTE_MIN(length, rte_pktmbuf_tailroom(segment));
+	if (packet_append(packet, data, length))
+		return packet;
+	rte_pktmbuf_free(packet);
+	return NULL;
+}
 
-		memcpy(rte_pktmbuf_mtod(segment, void *), from, size);
-		segment->data_len = size;
-		if (segment != packet)
-			packet->pkt_len += size;
-		else
-			packet->pkt_len = size;
-		from += size;
-		length -= size;
-		if (!length)
-			return packet;
-		segment = segment_add(packet);
-		if (!segment) {
+// Move the first `size` bytes of the second segment to the end of the first.
+static void pull(struct rte_mbuf *packet, uint32_t size)
+{
+	struct rte_mbuf *second = packet->next;
+
+	memcpy(rte_pktmbuf_mtod_offset(packet, void *, packet->data_len),
+	       rte_pktmbuf_mtod(second, void *), size);
+	packet->data_len = (uint16_t)(packet->data_len + size);
+	second->data_off = (uint16_t)(second->data_off + size);
+	second->data_len = (uint16_t)(second->data_len - size);
+	if (second->data_len)
+		return;
+	packet->next = second->next;
+	packet->nb_segs--;
+	second->next = NULL;
+	rte_pktmbuf_free_seg(second);
+}
+
+struct rte_mbuf *packet_gather(struct rte_mbuf *packet)
+{
+	const uint32_t wanted = RTE_MIN((uint32_t)PACKET_HEADERS, packet->pkt_len);
+	struct rte_mbuf *copy;
+
+	if (packet->data_len + rte_pktmbuf_tailroom(packet) < wanted) {
+		copy = packet_copy(packet); // which fills its segments
+		if (copy)
 			rte_pktmbuf_free(packet);
-			return NULL;
-		}
+		return copy;
 	}
+	while (packet->data_len < wanted)
+		pull(packet, RTE_MIN(wanted - packet->data_len, (uint32_t)packet->next->data_len));
+	return packet;
 }

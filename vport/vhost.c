@@ -44,7 +44,7 @@ static int port_register(struct vhost_port *port)
 	if (rte_vhost_driver_register(port->path, flags))
 		return -ENOMEM;
 	port->registered = true;
-	if (rte_vhost_driver_disable_features(port->path, VHOST_OFFLOAD_FEATURES) ||
+	if (rte_vhost_driver_disable_features(port->path, vhost_hidden_features(port)) ||
 	    rte_vhost_driver_callback_register(port->path, &vhost_device_ops) ||
 	    rte_vhost_driver_start(port->path)) {
 		port_unregister(port);
@@ -249,6 +249,13 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 	status->link_up = up;
 	status->full_duplex = true;
 	status->mtu = vport->mtu;
+	vhost_fill_offloads(port, status);
+}
+
+static void vhost_get_stats(struct vport *vport, struct vport_class_stats *stats)
+{
+	stats->rx_errors =
+		__atomic_load_n(&((struct vhost_port *)vport)->rx_errors, __ATOMIC_RELAXED);
 }
 
 static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)
@@ -272,7 +279,9 @@ const struct vport_class vport_class_vhost_user = {
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
+	.get_stats = vhost_get_stats,
 	.set_mtu = vhost_set_mtu,
+	.set_offloads = vhost_set_offloads,
 	.tick = vhost_tick,
 };
 
@@ -289,6 +298,8 @@ const struct vport_class vport_class_vhost_user_server = {
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
+	.get_stats = vhost_get_stats,
 	.set_mtu = vhost_set_mtu,
+	.set_offloads = vhost_set_offloads,
 	.tick = vhost_tick,
 };

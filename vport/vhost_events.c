@@ -152,8 +152,10 @@ static void destroy_connection(int vid)
 // The guest's driver is ready: serve it.
 static int new_device(int vid)
 {
+	uint64_t features = 0;
 	struct vhost_port *port;
 
+	rte_vhost_get_negotiated_features(vid, &features);
 	// Workers poll: kicks only when one says that it sleeps.
 	for (unsigned int ring = 1; ring < rte_vhost_get_vring_num(vid); ring += 2)
 		rte_vhost_enable_guest_notification(vid, (uint16_t)ring, 0);
@@ -169,6 +171,8 @@ static int new_device(int vid)
 			kick_update(port, vid, ring, enabled >> ring & 1);
 		}
 		__atomic_store_n(&port->enabled, enabled, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->features, features, __ATOMIC_RELAXED);
+		vhost_publish_offloads(port);
 		rcu_publish(&port->vid, vid);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			wakeup_signal(&port->queues[queue].wakeup);
@@ -188,6 +192,8 @@ static void destroy_device(int vid)
 	if (port && port->vid == vid) {
 		rcu_publish(&port->vid, VHOST_NO_DEVICE);
 		__atomic_store_n(&port->enabled, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->features, 0, __ATOMIC_RELAXED);
+		vhost_publish_offloads(port);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			kick_remove(&port->queues[queue]);
 		vport_mark_changed(&port->vport);

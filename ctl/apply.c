@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "ctl/apply_offload.h"
 #include "ctl/apply_port.h"
 #include "ctl/apply_table.h"
 #include "ctl/flow_keep.h"
@@ -276,6 +277,8 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 	if (!result && !json_equal(json_object_get(old_interface, "mtu_request"),
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);
+	if (!result)
+		result = apply_offloads(live, interface, error);
 	return result ? result : apply_port_config(live, interface, error);
 }
 
@@ -408,8 +411,15 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 
 static int sync_all(struct sync *sync, const struct config *config, struct error *error)
 {
-	int result = sync_bridges(sync, config, error);
+	int result = apply_offload_defaults(config, error);
 
+	if (result && !sync->strict) {
+		log_error("%s", error->message);
+		error_clear(error);
+		result = 0;
+	}
+	if (!result)
+		result = sync_bridges(sync, config, error);
 	sync->reserved = json_object();
 	if (!result)
 		result = visit_ports(config, reserve_number, sync, error);

@@ -47,8 +47,7 @@ static void flush(struct ready *ready)
 		counters->tx_bytes += bytes[i];
 	}
 	for (unsigned int i = sent; i < ready->n; i++)
-		drop(ready, ready->packets[i],
-		     vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER);
+		drop(ready, ready->packets[i], vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER);
 	ready->n = 0;
 }
 

@@ -237,11 +237,8 @@ void frame_fd_publish_offloads(struct frame_fd *port, uint32_t rx, uint32_t tx)
 	__atomic_store_n(&port->vport.offloads, tx, __ATOMIC_RELAXED);
 }
 
-void frame_fd_fill_status(const struct frame_fd *port, const struct netif_state *state,
-			  struct vport_status *status)
+void frame_fd_fill_status(const struct netif_state *state, struct vport_status *status)
 {
-	status->offloads_rx = port->offloads_rx;
-	status->offloads_tx = port->vport.offloads;
 	status->link_up = state->running;
 	status->admin_up = state->up;
 	status->link_speed = state->speed;

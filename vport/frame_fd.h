@@ -99,7 +99,6 @@ unsigned int frame_vectors(struct rte_mbuf *packet, struct virtio_net_hdr *heade
 void frame_fd_publish_offloads(struct frame_fd *port, uint32_t rx, uint32_t tx);
 
 // Copy of what netif_get() found into the port's status.
-void frame_fd_fill_status(const struct frame_fd *port, const struct netif_state *state,
-			  struct vport_status *status);
+void frame_fd_fill_status(const struct netif_state *state, struct vport_status *status);
 
 #endif

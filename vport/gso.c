@@ -150,8 +150,9 @@ struct rte_mbuf *gso_next(struct gso *gso)
 		is_fragments(packet) && packet->ol_flags & RTE_MBUF_F_TX_IPV6 ? FRAGMENT_SIZE : 0;
 	struct rte_mbuf *made = rte_pktmbuf_alloc(packet_pool());
 
-	if (made && packet_append(made, rte_pktmbuf_mtod(packet, const void *),
-				  packet_headers_size(packet)) &&
+	if (made &&
+	    packet_append(made, rte_pktmbuf_mtod(packet, const void *),
+			  packet_headers_size(packet)) &&
 	    rte_pktmbuf_append(made, (uint16_t)fragment) && append_payload(gso, made, size)) {
 		finish(gso, made, offset, size);
 		gso->index++;

@@ -248,13 +248,15 @@ static void kernel_get_status(struct vport *vport, struct vport_status *status)
 	struct kernel_port *port = (struct kernel_port *)vport;
 	struct netif_state state;
 
+	status->offloads_rx = port->frame.offloads_rx;
+	status->offloads_tx = vport_offloads(vport);
 	if (netif_get(port->frame.ifindex, &state)) {
 		status->link_up = false;
 		status->ifindex = 0;
 		status->problem = "the interface does not exist";
 		return;
 	}
-	frame_fd_fill_status(&port->frame, &state, status);
+	frame_fd_fill_status(&state, status);
 	status->ifindex = port->frame.ifindex;
 	status->problem = NULL;
 	vport->mtu = state.mtu;

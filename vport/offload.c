@@ -173,9 +173,8 @@ static uint8_t *checksum_field(struct rte_mbuf *packet)
 static uint32_t l4_length(const struct rte_mbuf *packet)
 {
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(packet, const uint8_t *, packet->l2_len);
-	const uint32_t end =
-		packet->ol_flags & RTE_MBUF_F_TX_IPV6 ? IPV6_SIZE + read_be16(ip + 4)
-						      : read_be16(ip + 2);
+	const uint32_t end = packet->ol_flags & RTE_MBUF_F_TX_IPV6 ? IPV6_SIZE + read_be16(ip + 4)
+								   : read_be16(ip + 2);
 
 	return end - packet->l3_len;
 }
@@ -234,7 +233,8 @@ static uint16_t sum_packet(const struct rte_mbuf *packet, uint32_t at, uint32_t 
 	bool odd = false;
 
 	for (; packet && size; packet = packet->next) {
-		const uint32_t part = at < packet->data_len ? RTE_MIN(packet->data_len - at, size) : 0;
+		const uint32_t part =
+			at < packet->data_len ? RTE_MIN(packet->data_len - at, size) : 0;
 		uint16_t partial;
 
 		if (!part) {
@@ -319,8 +319,8 @@ static int set_large(struct rte_mbuf *packet, uint16_t size, bool fragments)
 	if (l4_length(packet) != packet->pkt_len - headers.l2 - headers.l3)
 		return -EINVAL;
 	packet->tso_segsz = size;
-	packet->ol_flags |= headers.protocol == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_SEG
-							    : RTE_MBUF_F_TX_UDP_SEG;
+	packet->ol_flags |=
+		headers.protocol == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_SEG : RTE_MBUF_F_TX_UDP_SEG;
 	if (size < GSO_MIN_SEGMENT || packet_headers_size(packet) >= packet->pkt_len ||
 	    packet->pkt_len > GSO_MAX_FRAME || packet_large_count(packet) > GSO_MAX_SEGMENTS)
 		return -EINVAL;
@@ -355,7 +355,8 @@ static bool is_type(const struct rte_mbuf *packet, uint8_t type, int protocol)
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(packet, const uint8_t *, packet->l2_len);
 
 	type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
-	if ((type == VIRTIO_NET_HDR_GSO_TCPV4 && ipv6) || (type == VIRTIO_NET_HDR_GSO_TCPV6 && !ipv6))
+	if ((type == VIRTIO_NET_HDR_GSO_TCPV4 && ipv6) ||
+	    (type == VIRTIO_NET_HDR_GSO_TCPV6 && !ipv6))
 		return false;
 	if (packet->ol_flags & PACKET_LARGE)
 		return !(packet->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == (protocol == IPPROTO_UDP);

@@ -171,6 +171,8 @@ void tap_get_status(struct vport *vport, struct vport_status *status)
 	struct netif_state state;
 	struct ifreq request = { 0 };
 
+	status->offloads_rx = port->offloads_rx;
+	status->offloads_tx = vport_offloads(vport);
 	// The descriptor knows whether there is a device, wherever it was moved.
 	if (__atomic_load_n(&port->gone, __ATOMIC_RELAXED) ||
 	    ioctl(port->fd, TUNGETIFF, &request)) {
@@ -188,7 +190,7 @@ void tap_get_status(struct vport *vport, struct vport_status *status)
 			memcpy(status->mac, request.ifr_hwaddr.sa_data, sizeof(status->mac));
 		return;
 	}
-	frame_fd_fill_status(port, &state, status);
+	frame_fd_fill_status(&state, status);
 	vport->mtu = state.mtu;
 }
 

@@ -114,8 +114,8 @@ static const char *add_piece(const struct wire_frame *got, struct sent *sent)
 	if (want->kind == FRAGMENTS &&
 	    (got->fragment_offset != sent->n_payload || got->more == last))
 		return "place of a fragment";
-	if (!want->ipv6 && got->identification !=
-				   (uint16_t)(0xfffe + (want->kind == CUT ? sent->n : 0)))
+	if (!want->ipv6 &&
+	    got->identification != (uint16_t)(0xfffe + (want->kind == CUT ? sent->n : 0)))
 		return "IPv4 identification";
 	if (want->kind >= CUT && !last && got->n_payload != want->size)
 		return "size of a piece";
@@ -196,14 +196,15 @@ static const char *receive(struct test_port *port, struct rte_mbuf *packet)
 	return problem ? problem : wire_send(bytes, size, &order, on_wire, port);
 }
 
-static uint16_t receive_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
+static uint16_t receive_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets,
+			   uint16_t n)
 {
 	struct test_port *port = (struct test_port *)vport;
 
 	(void)queue;
 	for (unsigned int i = 0; i < n; i++) {
-		const char *problem = port->sent.expected ? receive(port, packets[i])
-							  : "not sent there";
+		const char *problem =
+			port->sent.expected ? receive(port, packets[i]) : "not sent there";
 
 		if (problem && !port->sent.problem)
 			port->sent.problem = problem;
@@ -470,9 +471,10 @@ static struct rte_mbuf *receive_in(struct random *random)
 	if (current.kind == FRAGMENTS)
 		header.gso_type = VIRTIO_NET_HDR_GSO_UDP;
 	else if (current.kind == CUT)
-		header.gso_type = !current.tcp ? GSO_UDP_L4 :
-				  current.ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 | VIRTIO_NET_HDR_GSO_ECN
-					       : VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN;
+		header.gso_type = !current.tcp ? GSO_UDP_L4
+				  : current.ipv6
+					  ? VIRTIO_NET_HDR_GSO_TCPV6 | VIRTIO_NET_HDR_GSO_ECN
+					  : VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN;
 	assert_int_equal(offload_from_virtio(packet, &header), 0);
 	return packet;
 }
@@ -692,7 +694,8 @@ static const char *check_conservation(const struct flow *flow, struct counter be
 	for (unsigned int i = 1; i <= N_PORTS; i++) {
 		out += worker->ports[i].tx_packets;
 		for (unsigned int reason = 0; reason < N_DROPS; reason++)
-			out += worker->ports[i].rx_drops[reason] + worker->ports[i].tx_drops[reason];
+			out += worker->ports[i].rx_drops[reason] +
+			       worker->ports[i].tx_drops[reason];
 	}
 	return in == out ? NULL : "not conserved";
 }
@@ -748,9 +751,10 @@ static void every_frame_is_right(void **state)
 		if (problem)
 			fail_msg("packet %u, %s: %s\nkind %u, %s %s, %u tags, %u bytes in %u, "
 				 "frame %u bytes, l4 at %u\n%s",
-				 i, levels[level], problem, current.kind, current.ipv6 ? "IPv6" : "IPv4",
-				 current.tcp ? "TCP" : "UDP", current.n_tags, current.n_payload,
-				 current.size, frame_size, current.l4, string);
+				 i, levels[level], problem, current.kind,
+				 current.ipv6 ? "IPv6" : "IPv4", current.tcp ? "TCP" : "UDP",
+				 current.n_tags, current.n_payload, current.size, frame_size,
+				 current.l4, string);
 		flow_take(flow);
 	}
 	print_message("%u packets: %llu left whole, %llu cut, %llu finished, %llu too long\n", n,

@@ -237,8 +237,7 @@ static void adjust(uint8_t *piece, const struct wire_order *order, uint32_t l3, 
 	}
 	put16(change, (unsigned int)l4_size);
 	put16(change + 2, ~(unsigned int)whole_l4_size & 0xffff);
-	put16(l4 + order->offset,
-	      sum_of(change, 4, get16(l4 + order->offset)));
+	put16(l4 + order->offset, sum_of(change, 4, get16(l4 + order->offset)));
 	if (order->cut == WIRE_UDP) {
 		put16(l4 + 4, (unsigned int)l4_size);
 		return;
@@ -276,20 +275,20 @@ const char *wire_send(const uint8_t *bytes, uint32_t size, const struct wire_ord
 	if ((order->cut == WIRE_TCP4 && bytes[l3] >> 4 != 4) ||
 	    (order->cut == WIRE_TCP6 && bytes[l3] >> 4 != 6))
 		return "to be cut as the other IP";
-	headers = order->start +
-		  (order->cut == WIRE_UDP ? 8 : (bytes[order->start + 12] >> 4) * 4u);
+	headers =
+		order->start + (order->cut == WIRE_UDP ? 8 : (bytes[order->start + 12] >> 4) * 4u);
 	if (order->cut != WIRE_UDP && bytes[order->start + 13] & 0x80 && !order->ecn)
 		return "CWR without ECN";
 	while (done < size - headers) {
-		uint32_t part = size - headers - done < order->size ? size - headers - done
-								    : order->size;
+		uint32_t part =
+			size - headers - done < order->size ? size - headers - done : order->size;
 		// Sequence numbers carry over 16 bits: from the whole each time.
 		uint32_t sequence = get32(bytes + order->start + 4) + done;
 
 		memcpy(piece, bytes, headers);
 		memcpy(piece + headers, bytes + headers + done, part);
 		adjust(piece, order, l3, headers - order->start + part, size - order->start, index,
-		        done + part == size - headers);
+		       done + part == size - headers);
 		if (order->cut != WIRE_UDP) {
 			put16(piece + order->start + 4, sequence >> 16);
 			put16(piece + order->start + 6, sequence & 0xffff);

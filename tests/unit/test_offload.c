@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <linux/virtio_net.h>
+#include <rte_cycles.h>
 #include <rte_mempool.h>
 
 #include "common/error.h"
@@ -20,6 +21,7 @@
 #include "common/text.h"
 #include "datapath/hot.h"
 #include "datapath/learn.h"
+#include "datapath/meter.h"
 #include "datapath/stack.h"
 #include "datapath/worker.h"
 #include "flowtable/flow_text.h"
@@ -27,6 +29,7 @@
 #include "tests/unit/eal.h"
 #include "tests/unit/packets.h"
 #include "tests/unit/wire.h"
+#include "vport/gso.h"
 
 #define N_PORTS 5 // the first is where packets come in
 #define MAX_SEGMENTS 1100
@@ -72,6 +75,7 @@ static struct worker *worker;
 static uint8_t frame[WIRE_MAX_FRAME];
 static uint32_t frame_size;
 static struct model current;
+static uint8_t last_tos; // of the last IPv4 packet that was sent anywhere
 static uint64_t n_cut, n_whole, n_finished, n_too_long;
 
 // --- The far side of a port ---
@@ -208,6 +212,7 @@ static uint16_t receive_tx(struct vport *vport, uint16_t queue, struct rte_mbuf 
 
 		if (problem && !port->sent.problem)
 			port->sent.problem = problem;
+		last_tos = *rte_pktmbuf_mtod_offset(packets[i], uint8_t *, 15);
 		rte_pktmbuf_free(packets[i]);
 	}
 	return n;
@@ -764,10 +769,198 @@ static void every_frame_is_right(void **state)
 	text_free(&text);
 }
 
+// --- Single matters ---
+
+// A TCP packet of 10 pieces and a half, over IPv4 without options.
+static void make_plain(struct random *random, uint32_t size)
+{
+	memset(&current, 0, sizeof(current));
+	frame_size = 0;
+	current.tcp = true;
+	current.kind = CUT;
+	current.size = size;
+	current.n_payload = 10 * size + size / 2;
+	do {
+		frame_size = 0;
+		make_ethernet(random);
+	} while (current.n_tags);
+	do {
+		frame_size = 14;
+		make_ip(random, 20 + current.n_payload);
+	} while (frame_size != 34);
+	make_l4(random, 20);
+	current.headers = current.l4 + 20;
+}
+
+static void send_through(struct random *random, const char *string)
+{
+	struct flow *flow;
+	struct rte_mbuf *packet;
+
+	hot_select(test_hot_levels()[0], NULL);
+	ports_reset(random);
+	for (unsigned int i = 0; i < N_PORTS; i++)
+		ports[i].vport.mtu = 1500;
+	make_plain(random, 1000);
+	flow = flow_put(string);
+	packet = receive_in(random);
+	hot->forward(worker, forwarding, &ports[0].port, &packet, 1);
+	assert_null(check_conservation(flow, (struct counter){ 0 }));
+	assert_int_equal(rte_mempool_in_use_count(packet_pool()), 0);
+	flow_take(flow);
+}
+
+// Each frame that the packet would be is cut, and the packet behind it goes on whole.
+static void each_piece_is_truncated(void **state)
+{
+	static const uint32_t lengths[] = { 14, 60, 553, 554, 555, 1053, 1054, 1055, 9000 };
+	struct random random = { random_seed() };
+
+	(void)state;
+	for (unsigned int i = 0; i < RTE_DIM(lengths); i++) {
+		struct text text = { 0 };
+		uint64_t bytes;
+
+		for (unsigned int p = 1; p < N_PORTS; p++) {
+			text_clear(&text);
+			text_addf(&text, "table=0,priority=1,actions=output(port=%u,max_len=%u)",
+				  p + 1, lengths[i]);
+			send_through(&random, text.data);
+			bytes = 10ull * RTE_MIN(lengths[i], 1054u) + RTE_MIN(lengths[i], 554u);
+			assert_int_equal(worker->ports[p + 1].tx_packets, 11);
+			assert_int_equal(worker->ports[p + 1].tx_bytes, bytes);
+		}
+		text_free(&text);
+	}
+}
+
+// A meter counts, and measures, what is on the wire.
+static void meters_count_pieces(void **state)
+{
+	struct random random = { random_seed() };
+	struct meter_text text;
+	struct meter *meter;
+	struct counter counter;
+
+	(void)state;
+	assert_int_equal(meter_text_parse("meter=1,pktps,burst,bands=type=drop,rate=8,burst_size=8",
+					  METER_TEXT_ADD, &text, NULL),
+			 0);
+	meter = meter_create(&text, NULL, rte_get_tsc_hz(), rte_rdtsc());
+	assert_true(meter_table_set(&forwarding->meters, 1, meter) >= 0);
+	send_through(&random, "table=0,priority=1,actions=meter:1,output:2");
+	counter = counter_read(meter->counter);
+	assert_int_equal(counter.packets, 11);
+	assert_int_equal(counter.bytes, 11 * 54 + 10500);
+	// 11 are more than 8 in one go: all of them are dropped together.
+	assert_int_equal(worker->ports[1].rx_drops[DROP_METER], 11);
+	assert_int_equal(worker->ports[2].tx_packets, 0);
+	free(forwarding->meters->chunks[0]);
+	free(forwarding->meters);
+	forwarding->meters = NULL;
+	meter_free(meter);
+}
+
+// The size that matters is that of a piece.
+static void larger_is_said_of_pieces(void **state)
+{
+	struct random random = { random_seed() };
+
+	(void)state;
+	for (unsigned int size = 1052; size < 1057; size++) {
+		struct text text = { 0 };
+
+		text_addf(&text,
+			  "table=0,priority=1,ip,actions=check_pkt_larger(%u)->reg0[0],"
+			  "move:reg0[0]->ip_dscp[0],output:2",
+			  size);
+		ports_reset(&random);
+		send_through(&random, text.data);
+		// Bit 0 of the DSCP is bit 2 of the byte.
+		assert_int_equal(last_tos & 4, 1054 > size ? 4 : 0);
+		text_free(&text);
+	}
+}
+
+// Headers that cannot be true are refused, and touch nothing outside of the packet.
+static void lies_are_refused(void **state)
+{
+	struct random random = { random_seed() };
+	unsigned int n = random_iterations(200000), refused = 0, cut = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++) {
+		struct virtio_net_hdr header;
+		struct rte_mbuf *packet, *piece;
+		unsigned int pieces_made = 0;
+		struct gso gso;
+		int result;
+
+		make(&random);
+		if (frame_size > 4000)
+			frame_size = 60 + random_below(&random, 4000);
+		for (unsigned int flips = random_below(&random, 4); flips > 0; flips--)
+			frame[random_below(&random, RTE_MIN(frame_size, 90u))] =
+				(uint8_t)random_next(&random);
+		if (random_chance(&random, 20))
+			frame_size = 1 + random_below(&random, frame_size);
+		packet = packet_from_bytes(frame, frame_size);
+		assert_non_null(packet);
+		if (random_chance(&random, 50)) {
+			header = (struct virtio_net_hdr){
+				.flags = (uint8_t)random_below(&random, 4),
+				.gso_type = random_chance(&random, 80)
+						    ? (uint8_t)random_below(&random, 6)
+						    : (uint8_t)random_next(&random),
+				.hdr_len = (uint16_t)random_next(&random),
+				.gso_size = (uint16_t)random_below(
+					&random, random_chance(&random, 50) ? 1500 : 65536),
+				.csum_start = (uint16_t)random_below(
+					&random, random_chance(&random, 50) ? 80 : 65536),
+				.csum_offset = (uint16_t)random_below(
+					&random, random_chance(&random, 80) ? 20 : 65536),
+			};
+			result = offload_from_virtio(packet, &header);
+		} else {
+			packet->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+			if (random_chance(&random, 50))
+				packet->ol_flags |= RTE_MBUF_F_RX_LRO;
+			packet->tso_segsz = (uint16_t)random_below(&random, 1500);
+			result = offload_from_vhost(packet);
+		}
+		if (result) {
+			refused++;
+		} else if (packet_is_large(packet)) {
+			cut++;
+			gso_start(&gso, packet);
+			while (gso_more(&gso)) {
+				piece = gso_next(&gso);
+				assert_non_null(piece);
+				assert_true(piece->pkt_len <= packet_wire_longest(packet));
+				if (piece->ol_flags & PACKET_OFFLOADS)
+					offload_complete(piece);
+				rte_pktmbuf_free(piece);
+				pieces_made++;
+			}
+			assert_int_equal(pieces_made, packet_wire_count(packet));
+		} else if (packet->ol_flags & PACKET_OFFLOADS) {
+			offload_complete(packet);
+		}
+		rte_pktmbuf_free(packet);
+	}
+	print_message("%u refused, %u cut of %u\n", refused, cut, n);
+	assert_true(n < 10000 || (refused > 1000 && cut > 1000));
+	assert_int_equal(rte_mempool_in_use_count(packet_pool()), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_frame_is_right),
+		cmocka_unit_test(each_piece_is_truncated),
+		cmocka_unit_test(meters_count_pieces),
+		cmocka_unit_test(larger_is_said_of_pieces),
+		cmocka_unit_test(lies_are_refused),
 	};
 	int failed;
 

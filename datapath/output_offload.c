@@ -32,7 +32,7 @@ static void flush(struct ready *ready)
 {
 	struct vport *vport = ready->vport;
 	struct port_counters *counters = &ready->worker->ports[vport->index];
-	uint32_t count[VECTOR_SIZE], bytes[VECTOR_SIZE];
+	uint32_t count[VECTOR_SIZE] = { 0 }, bytes[VECTOR_SIZE] = { 0 };
 	uint16_t sent;
 
 	// A sent packet is not ours to look at any more.

@@ -21,11 +21,10 @@ static struct rte_mempool *create_pool(unsigned int n)
 {
 	struct rte_pktmbuf_pool_private private = {
 		.mbuf_data_room_size = DATA_ROOM,
-		.mbuf_priv_size = PACKET_META_SIZE,
 	};
 	struct rte_mempool *created = rte_mempool_create_empty(
-		"packets", n, sizeof(struct rte_mbuf) + PACKET_META_SIZE + DATA_ROOM,
-		RTE_MIN(POOL_CACHE, n / 2), sizeof(private), SOCKET_ID_ANY,
+		"packets", n, sizeof(struct rte_mbuf) + DATA_ROOM, RTE_MIN(POOL_CACHE, n / 2),
+		sizeof(private), SOCKET_ID_ANY,
 		rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 
 	if (!created)
@@ -68,11 +67,7 @@ struct rte_mempool *packet_pool(void)
 
 struct rte_mbuf *packet_copy(struct rte_mbuf *packet)
 {
-	struct rte_mbuf *copy = rte_pktmbuf_copy(packet, pool, 0, UINT32_MAX);
-
-	if (copy)
-		*packet_meta(copy) = *packet_meta(packet);
-	return copy;
+	return rte_pktmbuf_copy(packet, pool, 0, UINT32_MAX);
 }
 
 // One more segment at the end of `packet`, or NULL.
@@ -117,7 +112,6 @@ struct rte_mbuf *packet_from_bytes(const void *data, uint32_t length)
 
 	if (!packet)
 		return NULL;
-	*packet_meta(packet) = (struct packet_meta){ 0 };
 	if (packet_append(packet, data, length))
 		return packet;
 	rte_pktmbuf_free(packet);

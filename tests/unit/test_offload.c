@@ -956,10 +956,8 @@ static void lies_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_frame_is_right),
-		cmocka_unit_test(each_piece_is_truncated),
-		cmocka_unit_test(meters_count_pieces),
-		cmocka_unit_test(larger_is_said_of_pieces),
+		cmocka_unit_test(every_frame_is_right), cmocka_unit_test(each_piece_is_truncated),
+		cmocka_unit_test(meters_count_pieces),  cmocka_unit_test(larger_is_said_of_pieces),
 		cmocka_unit_test(lies_are_refused),
 	};
 	int failed;

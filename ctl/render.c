@@ -642,6 +642,32 @@ static void render_workers(const json_t *request, const json_t *answer, struct t
 	text_add(text, "\n");
 }
 
+static void render_cache(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *bridge;
+	size_t i, k;
+
+	(void)request;
+	text_addf(text, "mode=%s\n", string(answer, "mode"));
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": hits=", worker, "hits");
+		add_number(text, ", misses=", worker, "misses");
+		add_number(text, ", inserted=", worker, "inserted");
+		add_number(text, ", evicted=", worker, "evicted");
+		add_number(text, ", trials=", worker, "trials");
+		add_number(text, ", max_entries=", worker, "max_entries");
+		text_add(text, "\n");
+		json_array_foreach (json_object_get(worker, "bridges"), k, bridge)
+			text_addf(text,
+				  "    %s: %s; cycles per packet: %.0f without, %.0f with the "
+				  "cache\n",
+				  string(bridge, "bridge"), string(bridge, "state"),
+				  json_real_value(json_object_get(bridge, "cycles_direct")),
+				  json_real_value(json_object_get(bridge, "cycles_cached")));
+	}
+}
+
 // Strings, and lists of strings one per line: what most commands answer.
 static void render_plain(const json_t *request, const json_t *answer, struct text *text)
 {
@@ -686,6 +712,7 @@ static const struct {
 	{ "trace", render_trace },
 	{ "version", render_version },
 	{ "workers", render_workers },
+	{ "cache-show", render_cache },
 };
 
 void render_answer(const json_t *request, const json_t *answer, struct text *text)

@@ -14,6 +14,7 @@ struct datapath_options {
 	enum hugepages hugepages;
 	const char *dpdk_args; // more EAL arguments, separated by spaces, or NULL
 	const char *cpu_level; // "x86-64-v3", or NULL for the best
+	enum cache_mode cache; // of the workers' traversal caches
 	int64_t idle_sleep_ns; // between looks at queues that can only be polled, or IDLE_SLEEP_*
 };
 
@@ -89,6 +90,9 @@ struct worker_info {
 };
 // Returns false past the last worker.
 bool workers_info(unsigned int i, struct worker_info *info);
+
+// A worker's traversal cache, NULL past the last worker. Its numbers change meanwhile.
+const struct cache *workers_cache(unsigned int i);
 
 // The main thread's own worker, for packets that it sends (packet-out); it takes part in all sums.
 // NULL without memory. Packets that it makes come from this port, which is on no bridge.

@@ -1,6 +1,7 @@
 #include "datapath/forward.h"
 
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/parse.h"
 #include "datapath/view.h"
 
@@ -110,6 +111,20 @@ static void run_packet_out(struct forward *forward, const struct packet_out *out
 	forward->may_output_table = false;
 }
 
+// May the traversal cache be asked? The generation is read before all that it is the generation of.
+static void find_cache(struct forward *forward, uint16_t lines)
+{
+	const struct cache_key *key;
+
+	if (!forward->worker->cache || forward->view != VIEW_NONE || !(lines & KEY_LINES_HEADERS) ||
+	    rcu_read(&cache_mode) == CACHE_NEVER)
+		return;
+	forward->generation = rcu_read(&forward->forwarding->generation);
+	key = rcu_read(&forward->forwarding->cache_key);
+	if (key && !key->too_wide && key->since <= forward->generation)
+		forward->cache_key = key;
+}
+
 // Carry one vector from its port to wherever the flow tables send it.
 static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			   struct forwarding_port *port, unsigned int hops,
@@ -158,6 +173,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	}
 
 	lines = rcu_read(&forwarding->lines);
+	if (likely(!worker->trace && !out))
+		find_cache(&forward, lines);
 	if (unlikely(worker->trace)) // which tells of every field
 		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
 	good = parse_vector(vector, all, out ? out->in_port : port->ofport, lines);
@@ -175,6 +192,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	if (likely(good)) {
 		if (unlikely(out))
 			run_packet_out(&forward, out, good);
+		else if (forward.cache_key)
+			cache_run(&forward, good);
 		else
 			pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
@@ -228,6 +247,8 @@ void forward_burst(struct worker *worker, struct forwarding *forwarding,
 	forward_vector(worker, forwarding, port, 0, packets, n);
 	forward_patched(worker);
 	output_flush(worker);
+	if (worker->cache && worker->cache->n_pending)
+		cache_fold(worker, CACHE_FOLD);
 }
 
 bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *key)

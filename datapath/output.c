@@ -206,7 +206,7 @@ static bool is_shared(struct rte_mbuf *packet)
 	return false;
 }
 
-bool output_make_writable(struct forward *forward, unsigned int packet)
+bool output_make_own(struct forward *forward, unsigned int packet)
 {
 	struct vector *vector = forward->vector;
 	struct rte_mbuf *copy;
@@ -454,19 +454,47 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	}
 }
 
+void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE])
+{
+	struct forwarding_port *port = NULL;
+	uint32_t ofport = OFPP_ANY;
+
+	for_each_packet(i, packets)
+	{
+		if (ofports[i] != ofport) {
+			ofport = ofports[i];
+			port = forwarding_port(forward->forwarding, ofport);
+			if (port && unlikely(!port->admin_up || port->no_forward))
+				port = NULL;
+		}
+		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))
+			output_to(forward, (unsigned int)i, ofport, MAX_LEN_ALL);
+	}
+}
+
 void output_finish(struct forward *forward, uint64_t packets)
 {
 	struct vector *vector = forward->vector;
 	struct worker *worker = forward->worker;
+
+	struct forwarding_port *last = NULL; // whose batch can be filled at once, if it has begun
+	struct tx_batch *batch = NULL;
 
 	for_each_packet(i, packets)
 	{
 		const uint64_t bit = 1ULL << i;
 		struct forwarding_port *port = vector->pending[i];
 
+		if (likely(port && port == last && !(vector->delivered & bit) && batch->n &&
+			   batch->n < VECTOR_SIZE - 1)) {
+			batch->packets[batch->n++] = vector->packets[i];
+			continue;
+		}
 		if (likely(port && port->vport->polled && !forward->trace &&
 			   !(vector->delivered & bit))) {
 			queue(worker, port, vector->packets[i]);
+			last = port;
+			batch = &worker->tx[port->vport->index];
 			continue;
 		}
 		if (port) {

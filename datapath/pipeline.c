@@ -1,5 +1,6 @@
 #include "common/rcu.h"
 #include "datapath/actions.h"
+#include "datapath/cache.h"
 #include "flowtable/classifier/lanes.h"
 
 // Take the lowest table out of the list: packets that took different ways meet again there.
@@ -229,6 +230,8 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(from.in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
+	if (unlikely(forward->recorded & packets))
+		cache_note(forward, table_id, results, packets);
 	count_lookups(forward, table_id, packets, hit);
 	forward->vector->missed &= ~packets;
 	if (packets & ~hit)

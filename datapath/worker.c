@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
 #include "datapath/learn.h"
@@ -54,10 +55,11 @@ struct worker *worker_create(unsigned int id)
 	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,
 				       RTE_ALIGN_CEIL((size_t)ring_size, RTE_CACHE_LINE_SIZE));
 	worker->learn = learn_queue_create();
+	worker->cache = cache_create();
 	worker->silent_queues = calloc(1, sizeof(*worker->silent_queues) +
 						  SLEEP_MAX_QUEUES * sizeof(struct poll_queue));
 	if (worker->wake_fd < 0 || !worker->silent_queues || !worker->counters || !worker->ports ||
-	    !worker->tx || !worker->stacks || !worker->events || !worker->learn) {
+	    !worker->tx || !worker->stacks || !worker->events || !worker->learn || !worker->cache) {
 		worker_destroy(worker);
 		return NULL;
 	}
@@ -71,6 +73,9 @@ void worker_destroy(struct worker *worker)
 		return;
 	if (worker->wake_fd >= 0)
 		close(worker->wake_fd);
+	if (worker->cache && worker->counters)
+		hot->cache_fold(worker, UINT32_MAX);
+	cache_destroy(worker->cache);
 	counter_set_destroy(worker->counters);
 	free(worker->ports);
 	free(worker->tx);
@@ -226,7 +231,9 @@ void *worker_run(void *argument)
 			continue;
 		}
 		worker->idle_cycles += now - before;
-		if (worker->idle_sleep_ns >= 0 && now - last_packet > patience && epoll >= 0) {
+		if (worker->cache->n_pending) // and no sleep before they are done
+			hot->cache_fold(worker, CACHE_IDLE_FOLD);
+		else if (worker->idle_sleep_ns >= 0 && now - last_packet > patience && epoll >= 0) {
 			sleep_until_work(worker, epoll);
 			worker->idle_cycles += rte_rdtsc() - now;
 			now = rte_rdtsc();

@@ -82,6 +82,9 @@ struct packet_out {
 	uint32_t in_port; // where it is said to come from: also OFPP_CONTROLLER and OFPP_ANY
 };
 
+// Whether the cache is asked: adaptive is what everybody wants, the other two are for tests.
+enum cache_mode { CACHE_ADAPTIVE, CACHE_ALWAYS, CACHE_NEVER };
+struct cache;
 struct learn_queue;
 struct packet_stack;
 
@@ -104,6 +107,7 @@ struct worker {
 	uint64_t n_packets, n_vectors, n_sleeps;
 	struct rte_ring *events; // of struct worker_event, to the main thread
 	struct learn_queue *learn; // of flows to learn, to the main thread (datapath/learn.h)
+	struct cache *cache; // NULL: none (datapath/cache.h)
 	enum flow_view view; // of the burst under way (view.h)
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
 

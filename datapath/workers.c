@@ -31,6 +31,11 @@ static struct worker *worker_at(unsigned int i)
 	return i < n_workers ? workers[i] : i == n_workers ? main_worker : NULL;
 }
 
+const struct cache *workers_cache(unsigned int i)
+{
+	return i < n_workers ? workers[i]->cache : NULL;
+}
+
 struct worker *workers_main(void)
 {
 	if (!main_worker)

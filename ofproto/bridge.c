@@ -138,6 +138,7 @@ static void forwarding_destroy(struct forwarding *forwarding)
 	for (unsigned int i = 0; i < RTE_DIM(forwarding->ports); i++)
 		free(forwarding->ports[i]);
 	free(forwarding->flood);
+	free(forwarding->cache_key);
 	mac_table_destroy(forwarding->mac_table);
 	free(forwarding);
 }

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
@@ -146,6 +147,7 @@ int bridge_set_table_config(struct bridge *bridge, uint8_t table_id,
 		forget_evictions(bridge, table_id);
 	state->config = *config;
 	rcu_publish(&bridge->forwarding->miss[table_id], config->miss);
+	forwarding_changed(bridge->forwarding);
 	if (evicts && !state->eviction)
 		status = collect_evictions(bridge, table_id);
 	if (status < 0)

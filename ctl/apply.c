@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "ctl/apply_offload.h"
 #include "ctl/apply_port.h"
 #include "ctl/apply_table.h"
 #include "ctl/apply_workers.h"
@@ -280,6 +281,8 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);
 	if (!result)
+		result = apply_offloads(live, interface, error);
+	if (!result)
 		result = apply_port_config(live, interface, error);
 	return result ? result : apply_queue_pins(live, interface, error);
 }
@@ -411,6 +414,17 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 	return 0;
 }
 
+static int sync_offloads(const struct sync *sync, const struct config *config, struct error *error)
+{
+	int result = apply_offload_defaults(config, error);
+
+	if (!result || sync->strict)
+		return result;
+	log_error("%s", error->message);
+	error_clear(error);
+	return 0;
+}
+
 static int sync_workers(const struct sync *sync, const struct config *config, struct error *error)
 {
 	int result = apply_workers(config, error);
@@ -426,6 +440,8 @@ static int sync_all(struct sync *sync, const struct config *config, struct error
 {
 	int result = sync_workers(sync, config, error);
 
+	if (!result)
+		result = sync_offloads(sync, config, error);
 	if (!result)
 		result = sync_bridges(sync, config, error);
 	sync->reserved = json_object();

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/apply_offload.h"
 #include "ctl/tlv_map.h"
 #include "ofproto/tun_option.h"
 
@@ -90,6 +91,8 @@ int apply_open_port(struct bridge *bridge, const json_t *port, const json_t *int
 
 	if (!result)
 		result = read_options(interface, options, &config, error);
+	if (!result)
+		result = apply_read_offloads(interface, &config.no_offloads, error);
 	if (!result)
 		result = bridge_add_port(bridge, &config, ofport, &vlan, got, error);
 	if (result)
@@ -212,6 +215,17 @@ static void set_text(json_t *row, const char *column, const char *value)
 	json_object_set_new(row, column, json_string(value));
 }
 
+static json_t *offloads_text(uint32_t offloads)
+{
+	struct text text = { 0 };
+	json_t *string;
+
+	offload_format(offloads, &text);
+	string = json_string(text.data ? text.data : "");
+	text_free(&text);
+	return string;
+}
+
 static void fill_open(json_t *row, const struct bridge_port *port)
 {
 	struct vport *vport = bridge_port_vport(port);
@@ -239,8 +253,10 @@ static void fill_open(json_t *row, const struct bridge_port *port)
 		set_text(row, "error", status.problem);
 	json_object_set_new(row, "statistics", statistics(port));
 	json_object_set_new(row, "status",
-			    json_pack("{s:s, s:o}", "driver_name", vport->class->type, "n_rxq",
-				      json_sprintf("%u", vport->n_rxq)));
+			    json_pack("{s:s, s:o, s:o, s:o}", "driver_name", vport->class->type,
+				      "n_rxq", json_sprintf("%u", vport->n_rxq), "rx_offloads",
+				      offloads_text(status.offloads_rx), "tx_offloads",
+				      offloads_text(status.offloads_tx)));
 	if (status.refused_peers)
 		json_object_set_new(json_object_get(row, "status"), "refused_connections",
 				    json_sprintf("%" PRIu64, status.refused_peers));

@@ -277,7 +277,7 @@ static void run_check_larger(struct forward *forward, const struct op_check_larg
 	for_each_packet(i, packets)
 	{
 		// Tags do not count.
-		const uint32_t size = rte_pktmbuf_pkt_len(vector->packets[i]) -
+		const uint32_t size = packet_wire_longest(vector->packets[i]) -
 				      4u * vector->layout[i].n_vlans -
 				      (vector->bare >> i & 1 ? 14u : 0u);
 		const struct bits bit = bits_of(size > op->length);

@@ -66,7 +66,7 @@ static uint8_t *insert(struct forward *forward, unsigned int packet, uint32_t si
 	}
 	if (!settle(forward, packet))
 		return NULL;
-	frame = (uint8_t *)rte_pktmbuf_prepend(vector->packets[packet], (uint16_t)more);
+	frame = packet_prepend(vector->packets[packet], (uint16_t)more);
 	if (unlikely(!frame)) {
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		forward_finish(forward, packet);
@@ -186,7 +186,7 @@ static void take_out(struct forward *forward, unsigned int packet, uint32_t size
 	}
 	if (!settle(forward, packet))
 		return;
-	rte_pktmbuf_adj(forward->vector->packets[packet], (uint16_t)less);
+	packet_remove(forward->vector->packets[packet], (uint16_t)less);
 	become(forward, packet, packet_type);
 }
 

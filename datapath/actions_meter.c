@@ -10,8 +10,8 @@ static void count(struct forward *forward, uint32_t counter, uint64_t packets)
 
 	if (unlikely(forward->trace))
 		return;
-	for_each_packet(i, packets) bytes += rte_pktmbuf_pkt_len(forward->vector->packets[i]);
-	counter_add(forward->worker->counters, counter, (uint64_t)__builtin_popcountll(packets),
+	for_each_packet(i, packets) bytes += packet_wire_bytes(forward->vector->packets[i]);
+	counter_add(forward->worker->counters, counter, vector_wire_count(forward->vector, packets),
 		    bytes);
 }
 
@@ -100,7 +100,8 @@ void actions_meter(struct forward *forward, uint32_t id, uint64_t packets, unsig
 	if (unlikely(!meter))
 		return;
 	for_each_packet(i, packets) amounts[i] =
-		meter->packets ? 1 : rte_pktmbuf_pkt_len(forward->vector->packets[i]);
+		meter->packets ? packet_wire_count(forward->vector->packets[i])
+			       : packet_wire_bytes(forward->vector->packets[i]);
 	count(forward, meter->counter, packets);
 	meter_judge(meter, rte_rdtsc(), amounts, packets, forward->trace != NULL, treated);
 	if (unlikely(forward->trace))

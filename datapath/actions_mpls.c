@@ -79,7 +79,7 @@ static void push_mpls(struct forward *forward, unsigned int packet, rte_be16_t e
 	} else {
 		entry = rte_cpu_to_be_32(first_label(vector, vector_core(vector, packet), packet));
 	}
-	frame = (uint8_t *)rte_pktmbuf_prepend(vector->packets[packet], 4);
+	frame = packet_prepend(vector->packets[packet], 4);
 	if (unlikely(!frame)) {
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		forward_finish(forward, packet);
@@ -111,7 +111,7 @@ static void pop_mpls(struct forward *forward, unsigned int packet, rte_be16_t et
 	change_length(frame, layout, -4);
 	memcpy(frame + place - 2, &eth_type, sizeof(eth_type));
 	memmove(frame + 4, frame, place);
-	rte_pktmbuf_adj(vector->packets[packet], 4);
+	packet_remove(vector->packets[packet], 4);
 	parse_again(vector, packet);
 }
 

@@ -55,8 +55,8 @@ void actions_sample(struct forward *forward, const struct op_sample *op, uint64_
 	{
 		if (!is_chosen(forward->worker, op->probability))
 			continue;
-		n++;
-		bytes += rte_pktmbuf_pkt_len(forward->vector->packets[i]);
+		n += packet_wire_count(forward->vector->packets[i]);
+		bytes += packet_wire_bytes(forward->vector->packets[i]);
 	}
 	if (n && likely(counter))
 		counter_add(forward->worker->counters, counter->counter, n, bytes);

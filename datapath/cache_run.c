@@ -83,7 +83,7 @@ static inline void count(struct forward *forward, unsigned int packet, struct ca
 {
 	if (!entry->queued)
 		cache_queue(forward->worker, entry);
-	entry->packets++;
+	entry->packets += (uint32_t)vector_wire_count(forward->vector, 1ULL << packet);
 	entry->bytes += forward->vector->length[packet];
 }
 

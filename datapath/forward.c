@@ -13,13 +13,34 @@ static void keys_init(struct vector *vector)
 		vector->keys.lines[line] = vector->lines[line];
 }
 
-// Headers are read from the first segment: bring them there if a sender scattered them.
-static void gather_headers(struct rte_mbuf *packet)
+// Headers are read from the first segment. Returns the packet, or its copy; `lost` if there is no
+// memory for that.
+static struct rte_mbuf *gather(struct rte_mbuf *packet, uint64_t bit, uint64_t *lost)
 {
-	if (unlikely(packet->nb_segs > 1 && rte_pktmbuf_data_len(packet) < 256) &&
-	    rte_pktmbuf_pkt_len(packet) <=
-		    rte_pktmbuf_data_len(packet) + (uint32_t)rte_pktmbuf_tailroom(packet))
-		rte_pktmbuf_linearize(packet);
+	struct rte_mbuf *gathered = packet_gather(packet);
+
+	if (gathered)
+		return gathered;
+	*lost |= bit;
+	return packet;
+}
+
+// Packets that are several on the wire count as many. Returns how many more that are.
+static uint64_t note_large(struct vector *vector, uint64_t *bytes)
+{
+	uint64_t more = 0;
+
+	for (unsigned int i = 0; i < vector->n; i++) {
+		const struct rte_mbuf *packet = vector->packets[i];
+
+		if (!packet_is_large(packet))
+			continue;
+		vector->large |= 1ULL << i;
+		vector->length[i] = packet_wire_bytes(packet);
+		*bytes += vector->length[i] - packet->pkt_len;
+		more += packet_wire_count(packet) - 1;
+	}
+	return more;
 }
 
 // A packet that somebody makes may start with metadata that no real one has.
@@ -120,8 +141,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		.trace = worker->trace,
 	};
 	const struct packet_out *out = hops ? NULL : worker->packet_out;
-	uint64_t all = vector_mask(n), good;
-	uint64_t bytes = 0;
+	uint64_t all = vector_mask(n), good, lost = 0;
+	uint64_t bytes = 0, flags = 0, n_wire = n;
 	uint16_t lines;
 
 	PROFILE_ENTER(worker, VECTOR);
@@ -134,16 +155,21 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	memset(vector->stacks, 0, sizeof(vector->stacks));
 	memset(vector->pending, 0, sizeof(*vector->pending) * n);
 	vector->missed = 0;
+	vector->large = 0;
 	for (unsigned int i = 0; i < n; i++) {
-		gather_headers(packets[i]);
+		if (unlikely(packet_is_scattered(packets[i])))
+			packets[i] = gather(packets[i], 1ULL << i, &lost);
+		flags |= packets[i]->ol_flags;
 		vector->packets[i] = packets[i];
 		vector->length[i] = rte_pktmbuf_pkt_len(packets[i]);
 		bytes += vector->length[i];
 	}
+	if (unlikely(flags & PACKET_LARGE))
+		n_wire += note_large(vector, &bytes);
 	if (likely(!worker->trace)) {
 		struct port_counters *counters = &worker->ports[port->vport->index];
 
-		counters->rx_packets += n;
+		counters->rx_packets += n_wire;
 		counters->rx_bytes += bytes;
 	}
 
@@ -159,7 +185,11 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		set_metadata(vector, out->metadata);
 	if (unlikely(worker->trace))
 		trace_receive(&forward);
-	for_each_packet(i, all & ~good) output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
+	for_each_packet(i, all & ~good & ~lost)
+		output_drop(&forward, (unsigned int)i, DROP_RX_INVALID);
+	if (unlikely(lost))
+		for_each_packet(i, lost) output_drop(&forward, (unsigned int)i, DROP_NO_MEMORY);
+	good &= ~lost;
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
 	if (likely(good)) {
@@ -233,11 +263,13 @@ void forward_burst(struct worker *worker, struct forwarding *forwarding,
 bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *key)
 {
 	static __thread struct vector vector;
+	struct rte_mbuf *copy = packet_is_scattered(packet) ? packet_copy(packet) : NULL;
 	bool good;
 
 	keys_init(&vector);
-	vector.packets[0] = packet;
+	vector.packets[0] = copy ? copy : packet;
 	good = parse_vector(&vector, 1, in_port, KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1)) != 0;
 	vector_get_key(&vector, 0, key);
+	rte_pktmbuf_free(copy);
 	return good;
 }

@@ -61,7 +61,7 @@ static void count(struct forward *forward, uint32_t counter, uint64_t packets)
 	if (unlikely(forward->trace))
 		return;
 	for_each_packet(i, packets) bytes += forward->vector->length[i];
-	counter_add(forward->worker->counters, counter, (uint64_t)__builtin_popcountll(packets),
+	counter_add(forward->worker->counters, counter, vector_wire_count(forward->vector, packets),
 		    bytes);
 }
 

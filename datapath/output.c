@@ -1,7 +1,9 @@
 #include "datapath/forward.h"
 
 #include "common/rcu.h"
+#include "datapath/output_offload.h"
 #include "datapath/write_back.h"
+#include "vport/gso.h"
 
 // One more instance of the packet is sent or dropped: all but the first came to be by copying.
 static void count_instance(struct forward *forward, unsigned int packet)
@@ -9,13 +11,14 @@ static void count_instance(struct forward *forward, unsigned int packet)
 	const uint64_t bit = 1ULL << packet;
 
 	if (forward->vector->delivered & bit && !forward->trace)
-		forward->worker->n_copies++;
+		forward->worker->n_copies += packet_wire_count(forward->vector->packets[packet]);
 	forward->vector->delivered |= bit;
 }
 
-static void count_drop(struct forward *forward, enum drop_reason reason)
+static void count_drop(struct forward *forward, unsigned int packet, enum drop_reason reason)
 {
-	worker_count_rx_drop(forward->worker, forward->in_port->vport, reason, 1);
+	worker_count_rx_drop(forward->worker, forward->in_port->vport, reason,
+			     packet_wire_count(forward->vector->packets[packet]));
 	if (unlikely(forward->trace))
 		forward->trace->drop(forward->trace->context, forward->in_port, reason);
 }
@@ -23,7 +26,7 @@ static void count_drop(struct forward *forward, enum drop_reason reason)
 void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason)
 {
 	count_instance(forward, packet);
-	count_drop(forward, reason);
+	count_drop(forward, packet, reason);
 }
 
 // Why a port took fewer packets than it was given.
@@ -41,13 +44,20 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	uint16_t queue = (uint16_t)(worker->id % vport->n_txq);
 	uint32_t length[VECTOR_SIZE];
 	uint16_t n = batch->n, sent;
+	uint64_t flags = 0;
 	const bool lock = !vport->class->tx_thread_safe;
 
 	PROFILE_ENTER(worker, SEND);
 	batch->n = 0;
 	// A sent packet is not ours to look at any more.
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
+		flags |= batch->packets[i]->ol_flags;
+	}
+	if (unlikely(flags & PACKET_OFFLOADS)) {
+		output_offloads(worker, vport, batch->packets, n);
+		return;
+	}
 	if (lock)
 		rte_spinlock_lock(&vport->tx_lock[queue].lock);
 	sent = vport->class->tx(vport, queue, batch->packets, n);
@@ -73,9 +83,9 @@ void output_flush(struct worker *worker)
 
 // A refusal by the output port is counted there.
 static void count_tx_drop(struct worker *worker, const struct forwarding_port *port,
-			  enum drop_reason reason)
+			  const struct rte_mbuf *packet, enum drop_reason reason)
 {
-	worker_count_tx_drop(worker, port->vport, reason, 1);
+	worker_count_tx_drop(worker, port->vport, reason, packet_wire_count(packet));
 	if (unlikely(worker->trace))
 		worker->trace->drop(worker->trace->context, port, reason);
 }
@@ -97,14 +107,14 @@ static void send_to_patch(struct forward *forward, struct forwarding_port *port,
 		reason = DROP_TX_FULL;
 	else {
 		if (!worker->trace) {
-			worker->ports[port->vport->index].tx_packets++;
-			worker->ports[port->vport->index].tx_bytes += rte_pktmbuf_pkt_len(packet);
+			worker->ports[port->vport->index].tx_packets += packet_wire_count(packet);
+			worker->ports[port->vport->index].tx_bytes += packet_wire_bytes(packet);
 		}
 		worker->patch_queue[worker->patch_tail++ % PATCH_QUEUE_SIZE] =
 			(struct patch_packet){ packet, peer, forward->hops + 1 };
 		return;
 	}
-	count_tx_drop(worker, port, reason);
+	count_tx_drop(worker, port, packet, reason);
 	rte_pktmbuf_free(packet);
 }
 
@@ -155,7 +165,7 @@ static bool port_accepts(const struct forwarding_port *port, const struct rte_mb
 		*reason = DROP_NO_FORWARD;
 		return false;
 	}
-	if (unlikely(rte_pktmbuf_pkt_len(packet) > output_longest(port))) {
+	if (unlikely(packet_wire_longest(packet) > output_longest(port))) {
 		*reason = DROP_TX_MTU;
 		return false;
 	}
@@ -166,7 +176,7 @@ static void refuse(struct forward *forward, unsigned int packet, struct forwardi
 		   enum drop_reason reason)
 {
 	count_instance(forward, packet);
-	count_tx_drop(forward->worker, port, reason);
+	count_tx_drop(forward->worker, port, forward->vector->packets[packet], reason);
 }
 
 void output_pending(struct forward *forward, unsigned int packet)
@@ -281,7 +291,60 @@ static void output_flood(struct forward *forward, unsigned int packet, bool all)
 			output_port(forward, packet, flood->ports[i]);
 }
 
-// Send at most max_len bytes: a copy that is cut, the packet itself stays whole.
+// Cut a packet that is ours alone.
+static void cut(struct rte_mbuf *packet, uint32_t max_len)
+{
+	while (rte_pktmbuf_pkt_len(packet) > max_len) {
+		uint32_t surplus = rte_pktmbuf_pkt_len(packet) - max_len;
+		uint16_t last = rte_pktmbuf_lastseg(packet)->data_len;
+
+		if (packet->nb_segs > 1 && surplus >= last) {
+			struct rte_mbuf *segment = packet;
+
+			while (segment->next->next)
+				segment = segment->next;
+			rte_pktmbuf_free_seg(segment->next);
+			segment->next = NULL;
+			packet->nb_segs--;
+			packet->pkt_len -= last;
+		} else {
+			rte_pktmbuf_trim(packet, (uint16_t)surplus);
+		}
+	}
+}
+
+// Each of the frames that a large packet is on the wire, cut.
+static void output_large_truncated(struct forward *forward, unsigned int packet,
+				   struct forwarding_port *port, uint32_t max_len)
+{
+	const struct rte_mbuf *large = forward->vector->packets[packet];
+	enum drop_reason reason;
+	struct gso gso;
+
+	output_pending(forward, packet);
+	count_instance(forward, packet);
+	gso_start(&gso, large);
+	while (gso_more(&gso)) {
+		struct rte_mbuf *made = gso_next(&gso);
+
+		if (!made) {
+			worker_count_tx_drop(forward->worker, port->vport, DROP_NO_MEMORY, 1);
+			continue;
+		}
+		if (made->ol_flags & PACKET_OFFLOADS)
+			offload_complete(made);
+		cut(made, max_len);
+		if (likely(port_accepts(port, made, &reason))) {
+			send(forward, port, made);
+			continue;
+		}
+		count_tx_drop(forward->worker, port, made, reason);
+		rte_pktmbuf_free(made);
+	}
+}
+
+// Send at most max_len bytes: a copy that is cut, the packet itself stays whole. It is cut as it
+// would leave, with its checksum.
 static void output_truncated(struct forward *forward, unsigned int packet,
 			     struct forwarding_port *port, uint32_t max_len)
 {
@@ -289,6 +352,10 @@ static void output_truncated(struct forward *forward, unsigned int packet,
 
 	if (!output_commit(forward, packet))
 		return;
+	if (unlikely(packet_is_large(forward->vector->packets[packet]))) {
+		output_large_truncated(forward, packet, port, max_len);
+		return;
+	}
 	copy = packet_copy(forward->vector->packets[packet]);
 	if (!copy) {
 		output_drop(forward, packet, DROP_NO_MEMORY);
@@ -297,23 +364,9 @@ static void output_truncated(struct forward *forward, unsigned int packet,
 	if (unlikely(forward->trace))
 		forward->trace->note(forward->trace->context, 0, "cut to %u of %u bytes", max_len,
 				     rte_pktmbuf_pkt_len(copy));
-	while (rte_pktmbuf_pkt_len(copy) > max_len) {
-		uint32_t surplus = rte_pktmbuf_pkt_len(copy) - max_len;
-		uint16_t last = rte_pktmbuf_lastseg(copy)->data_len;
-
-		if (copy->nb_segs > 1 && surplus >= last) {
-			struct rte_mbuf *segment = copy;
-
-			while (segment->next->next)
-				segment = segment->next;
-			rte_pktmbuf_free_seg(segment->next);
-			segment->next = NULL;
-			copy->nb_segs--;
-			copy->pkt_len -= last;
-		} else {
-			rte_pktmbuf_trim(copy, (uint16_t)surplus);
-		}
-	}
+	if (unlikely(copy->ol_flags & PACKET_OFFLOADS))
+		offload_complete(copy);
+	cut(copy, max_len);
 	output_copy(forward, packet, port, copy);
 }
 
@@ -325,7 +378,7 @@ static void output_number(struct forward *forward, unsigned int packet, uint32_t
 	if (unlikely(!port))
 		output_drop(forward, packet, DROP_NO_PORT);
 	else if (unlikely(max_len &&
-			  max_len < rte_pktmbuf_pkt_len(forward->vector->packets[packet])))
+			  max_len < packet_wire_longest(forward->vector->packets[packet])))
 		output_truncated(forward, packet, port, max_len);
 	else
 		output_port(forward, packet, port);
@@ -460,7 +513,8 @@ void output_finish(struct forward *forward, uint64_t packets)
 			continue;
 		}
 		if (!(vector->delivered & bit))
-			count_drop(forward, vector->missed & bit ? DROP_NO_MATCH : DROP_ACTION);
+			count_drop(forward, (unsigned int)i,
+				   vector->missed & bit ? DROP_NO_MATCH : DROP_ACTION);
 		rte_pktmbuf_free(vector->packets[i]);
 	}
 }

@@ -20,11 +20,13 @@
 #define MAX_MPLS 3
 #define MAX_IPV6_HEADERS 16 // extension headers looked at
 
-// The bytes of one packet that are not parsed yet.
+// The bytes of one packet that are not parsed yet. `left` of them lie in the first segment, where
+// headers are; the others count for the lengths that headers name.
 struct cursor {
 	const uint8_t *start;
 	const uint8_t *at;
 	uint32_t left;
+	uint32_t beyond;
 };
 
 // Where one packet's headers go. Lines that are not live are NULL.
@@ -55,6 +57,13 @@ static inline void advance(struct cursor *cursor, uint32_t size)
 {
 	cursor->at += size;
 	cursor->left -= size;
+}
+
+// Only `size` bytes from here on belong to what is parsed next; there are that many.
+static inline void limit(struct cursor *cursor, uint32_t size)
+{
+	cursor->beyond = size > cursor->left ? size - cursor->left : 0;
+	cursor->left = RTE_MIN(cursor->left, size);
 }
 
 static inline bool is_vlan(uint16_t type)
@@ -167,7 +176,8 @@ static void parse_l4(struct cursor *cursor, struct target *target)
 	if (cursor->left < need)
 		return;
 	target->layout->l4 = (uint16_t)(cursor->at - cursor->start);
-	target->layout->l4_size = (uint16_t)RTE_MIN(cursor->left, (uint32_t)UINT16_MAX);
+	target->layout->l4_size =
+		(uint16_t)RTE_MIN(cursor->left + cursor->beyond, (uint32_t)UINT16_MAX);
 	target->layout->l4_proto = core->ip_proto;
 	if (core->ip_proto == IPPROTO_ICMP || core->ip_proto == IPPROTO_ICMPV6) {
 		core->tp_src = rte_cpu_to_be_16(cursor->at[0]);
@@ -195,7 +205,8 @@ static void parse_ipv4(struct cursor *cursor, struct target *target)
 		return;
 	header = (ip[0] & 15) * 4u;
 	total = rte_be_to_cpu_16(read_be16(ip + 2));
-	if (header < 20 || header > cursor->left || total > cursor->left || total < header)
+	if (header < 20 || header > cursor->left || total > cursor->left + cursor->beyond ||
+	    total < header)
 		return;
 	target->layout->l3 = (uint16_t)(ip - cursor->start);
 	core->ip_src = read_be32(ip + 12);
@@ -208,7 +219,7 @@ static void parse_ipv4(struct cursor *cursor, struct target *target)
 		core->ip_frag = KEY_FRAG_ANY | (fragment & 0x1fff ? KEY_FRAG_LATER : 0);
 	if (core->ip_frag & KEY_FRAG_LATER)
 		return;
-	cursor->left = total;
+	limit(cursor, total);
 	advance(cursor, header);
 	parse_l4(cursor, target);
 }
@@ -271,7 +282,7 @@ static void parse_ipv6(struct cursor *cursor, struct target *target)
 	if (cursor->left < 40)
 		return;
 	payload = rte_be_to_cpu_16(read_be16(ip + 4));
-	if (payload > cursor->left - 40)
+	if (payload > cursor->left + cursor->beyond - 40)
 		return;
 	target->layout->l3 = (uint16_t)(ip - cursor->start);
 	if (target->ipv6) {
@@ -283,7 +294,7 @@ static void parse_ipv6(struct cursor *cursor, struct target *target)
 	core->ip_ttl = ip[7];
 	core->ip_proto = ip[6];
 	advance(cursor, 40);
-	cursor->left = payload;
+	limit(cursor, payload);
 	if (parse_ipv6_extensions(cursor, target))
 		parse_l4(cursor, target);
 }
@@ -341,6 +352,7 @@ static void parse_headers(struct rte_mbuf *packet, struct target *target)
 		.start = rte_pktmbuf_mtod(packet, const uint8_t *),
 		.at = rte_pktmbuf_mtod(packet, const uint8_t *),
 		.left = rte_pktmbuf_data_len(packet),
+		.beyond = rte_pktmbuf_pkt_len(packet) - rte_pktmbuf_data_len(packet),
 	};
 	uint16_t type;
 
@@ -437,7 +449,7 @@ static inline bool parse_common(const struct rte_mbuf *packet, struct key_core *
 	else if (ip[9] != IPPROTO_UDP)
 		return false;
 	total = rte_be_to_cpu_16(read_be16(ip + 2));
-	if (unlikely(total > size - l3 || total < 20 + l4_least))
+	if (unlikely(total > rte_pktmbuf_pkt_len(packet) - l3 || total < 20 + l4_least))
 		return false;
 	if (ip[9] == IPPROTO_TCP)
 		tcp_flags = read_be16(l4 + 12) & RTE_BE16(0x0fff);

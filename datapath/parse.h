@@ -1,8 +1,9 @@
 // From packet bytes to key lines.
 //
 // Every header is checked against the bytes that are really there; what is missing or lies about
-// its length leaves its fields zero, as ovs-fields(7) describes. Only the first segment is looked
-// at: receiving code sees to it that headers lie there. Hot; worker or trace.
+// its length leaves its fields zero, as ovs-fields(7) describes. Headers are read from the first
+// segment, where packet_gather() brings them; the lengths that they name are held against the whole
+// packet. Hot; worker or trace.
 #ifndef DATAPATH_PARSE_H
 #define DATAPATH_PARSE_H
 

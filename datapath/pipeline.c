@@ -42,7 +42,7 @@ static void count_flow(struct forward *forward, const struct flow *flow, uint64_
 	else
 		for_each_packet(i, packets) bytes += forward->vector->length[i];
 	counter_add(forward->worker->counters, flow->counter,
-		    (uint64_t)__builtin_popcountll(packets), bytes);
+		    vector_wire_count(forward->vector, packets), bytes);
 }
 
 static inline void charge_each(uint16_t n_lookups[VECTOR_SIZE], uint64_t packets)
@@ -132,7 +132,8 @@ static void run_programs(struct forward *forward, const struct flow *const *flow
 	{
 		programs[i] = rcu_read(&flows[i]->program);
 		if (likely(!forward->trace))
-			counter_add(forward->worker->counters, flows[i]->counter, 1,
+			counter_add(forward->worker->counters, flows[i]->counter,
+				    vector_wire_count(forward->vector, 1ULL << i),
 				    forward->vector->length[i]);
 	}
 	while (packets) {

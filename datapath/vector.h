@@ -13,6 +13,7 @@
 
 #include "datapath/forwarding.h"
 #include "flowtable/key.h"
+#include "vport/offload.h"
 #include "vport/packet.h"
 
 #define for_each_packet(i, packets)                                                                \
@@ -75,7 +76,7 @@ struct stack_mark {
 struct vector {
 	uint64_t lines[KEY_LINES][VECTOR_SIZE][KEY_LINE_WORDS] __attribute__((aligned(64)));
 	struct rte_mbuf *packets[VECTOR_SIZE];
-	uint32_t length[VECTOR_SIZE]; // bytes of the frame as received
+	uint32_t length[VECTOR_SIZE]; // bytes of the frame as received, on the wire
 	_Alignas(64) uint16_t dirty[VECTOR_SIZE]; // enum dirty_header
 	_Alignas(64) uint16_t n_lookups[VECTOR_SIZE]; // table lookups so far, against the budget
 	struct packet_layout layout[VECTOR_SIZE];
@@ -88,6 +89,7 @@ struct vector {
 	uint64_t delivered;
 	uint64_t missed; // packets that matched no flow in the last table they came to
 	uint64_t has_action_set;
+	uint64_t large; // packets that are several on the wire
 	uint64_t bare; // packets without an Ethernet header (actions_encap.c)
 	struct action_set action_sets[VECTOR_SIZE];
 	struct stack_mark stacks[VECTOR_SIZE];
@@ -123,6 +125,17 @@ static inline void vector_note_bare(struct vector *vector, unsigned int packet)
 
 	vector->bare =
 		vector->layout[packet].packet_type ? vector->bare | bit : vector->bare & ~bit;
+}
+
+// How many packets these are on the wire.
+static inline uint64_t vector_wire_count(const struct vector *vector, uint64_t packets)
+{
+	uint64_t n = (uint64_t)__builtin_popcountll(packets);
+
+	if (unlikely(packets & vector->large))
+		for_each_packet(i, packets & vector->large) n +=
+			packet_wire_count(vector->packets[i]) - 1;
+	return n;
 }
 
 // These packets' headers differ from their bytes now.

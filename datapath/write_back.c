@@ -294,7 +294,7 @@ void write_back(struct vector *vector, unsigned int packet)
 
 bool packet_push_vlan(struct rte_mbuf *packet, rte_be16_t tpid, rte_be16_t tci)
 {
-	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(packet, 4);
+	uint8_t *frame = packet_prepend(packet, 4);
 
 	if (!frame)
 		return false;
@@ -314,5 +314,5 @@ void packet_pop_vlan(struct rte_mbuf *packet)
 	memcpy(&rest, frame + 8, 4);
 	memcpy(frame + 4, &first, 8);
 	memcpy(frame + 12, &rest, 4);
-	rte_pktmbuf_adj(packet, 4);
+	packet_remove(packet, 4);
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <rte_cycles.h>
-#include <rte_ip.h>
 
 #include "common/error.h"
 
@@ -20,7 +19,7 @@ int frame_fd_open(struct frame_fd *port, const struct frame_io *io, int fd, stru
 	port->io = io;
 	port->fd = fd;
 	// Pages are touched as frames need them: mostly one per slot.
-	port->buffers = malloc((size_t)(FRAME_BATCH + 1) * FRAME_SLOT_SIZE);
+	port->buffers = malloc((size_t)FRAME_BATCH * FRAME_SLOT_SIZE);
 	if (port->buffers)
 		ret = wakeup_open(&port->wakeup);
 	if (!ret) {
@@ -45,6 +44,7 @@ void frame_fd_close(struct vport *vport)
 
 	wakeup_close(&port->wakeup);
 	close(port->fd);
+	rte_pktmbuf_free(port->large);
 	free(port->buffers);
 }
 
@@ -58,65 +58,81 @@ void frame_fd_mark_gone(struct frame_fd *port)
 
 // --- receive ---
 
-// Finish a checksum that the sender left to its card: the field holds the pseudo header's sum.
-static int checksum_complete(struct frame_slot *slot)
+// The slot as a packet with what is left to be done to it, or NULL: it is counted then.
+static struct rte_mbuf *slot_packet(struct frame_fd *port, const struct frame_slot *slot)
 {
-	uint32_t start = slot->header.csum_start;
-	uint32_t field = start + slot->header.csum_offset;
-	uint16_t checksum;
+	struct rte_mbuf *packet;
 
-	if (start > slot->length || field + sizeof(checksum) > slot->length)
-		return -EINVAL;
-	checksum = (uint16_t)~rte_raw_cksum(slot->data + start, slot->length - start);
-	// Zero would mean "none" to UDP, and both forms of zero are equal to everybody else.
-	if (!checksum)
-		checksum = 0xffff;
-	memcpy(slot->data + field, &checksum, sizeof(checksum));
-	return 0;
+	if (slot->bad || !slot->length) {
+		frame_count(&port->rx_errors, 1);
+		return NULL;
+	}
+	packet = packet_from_bytes(slot->data, slot->length);
+	if (!packet) {
+		frame_count(&port->rx_missed, 1);
+		return NULL;
+	}
+	if (likely(!slot->header.flags && !slot->header.gso_type) ||
+	    !offload_from_virtio(packet, &slot->header))
+		return packet;
+	frame_count(&port->rx_errors, 1);
+	rte_pktmbuf_free(packet);
+	return NULL;
 }
 
-// Hand out what is left of the first slot, up to n packets. The slot ends when all is out.
-static uint16_t slot_emit(struct frame_fd *port, struct rte_mbuf **packets, uint16_t n)
+// The kernel brings what it promised not to, or what nobody can keep undone: do it here.
+static struct rte_mbuf *finish_early(struct frame_fd *port, struct rte_mbuf *packet,
+				     uint32_t offloads)
 {
-	struct frame_slot *slot = &port->slots[port->first];
+	if (packet_is_large(packet)) {
+		port->large = packet;
+		gso_start(&port->gso, packet);
+		return NULL;
+	}
+	if (!offload_fits(packet, offloads))
+		offload_complete(packet);
+	return packet;
+}
+
+// Hand out what is left of the large packet, up to n segments.
+static uint16_t large_emit(struct frame_fd *port, struct rte_mbuf **packets, uint16_t n)
+{
+	const uint32_t offloads = __atomic_load_n(&port->offloads_rx, __ATOMIC_RELAXED);
 	uint16_t made = 0;
 
-	if (!port->segmenting) {
-		bool large = slot->header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
-		int ret = slot->bad ? -EINVAL : 0;
-
-		if (!ret && large)
-			ret = gso_start(&port->gso, slot->data, slot->length, &slot->header);
-		else if (!ret && (slot->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
-			ret = checksum_complete(slot);
-		if (ret) {
-			frame_count(&port->rx_errors, 1);
-			port->first++;
-			return 0;
-		}
-		port->segmenting = large;
-		if (!large) {
-			packets[0] = packet_from_bytes(slot->data, slot->length);
-			made = packets[0] != NULL;
-			frame_count(&port->rx_missed, !made);
-			port->first++;
-			return made;
-		}
-	}
 	while (made < n && gso_more(&port->gso)) {
-		uint8_t *scratch = port->buffers + (size_t)FRAME_BATCH * FRAME_SLOT_SIZE;
-
-		packets[made] = gso_next(&port->gso, scratch);
-		if (packets[made])
-			made++;
-		else
+		packets[made] = gso_next(&port->gso);
+		if (!packets[made]) {
 			frame_count(&port->rx_missed, 1);
+			continue;
+		}
+		if (!offload_fits(packets[made], offloads))
+			offload_complete(packets[made]);
+		made++;
 	}
 	if (!gso_more(&port->gso)) {
-		port->segmenting = false;
-		port->first++;
+		rte_pktmbuf_free(port->large);
+		port->large = NULL;
 	}
 	return made;
+}
+
+// Hand out packets of the first slot, up to n.
+static uint16_t slot_emit(struct frame_fd *port, struct rte_mbuf **packets, uint16_t n)
+{
+	const uint32_t offloads = __atomic_load_n(&port->offloads_rx, __ATOMIC_RELAXED);
+	struct rte_mbuf *packet;
+
+	if (port->large)
+		return large_emit(port, packets, n);
+	packet = slot_packet(port, &port->slots[port->first++]);
+	if (packet && unlikely(packet->ol_flags & PACKET_OFFLOADS) &&
+	    !offload_fits(packet, offloads))
+		packet = finish_early(port, packet, offloads);
+	if (!packet)
+		return 0;
+	packets[0] = packet;
+	return 1;
 }
 
 // Read the next batch. Returns false when there is none, and then not to ask again soon.
@@ -140,10 +156,10 @@ uint16_t frame_fd_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **pack
 	uint16_t made = 0;
 
 	(void)queue;
-	if (port->first == port->end && !refill(port))
+	if (port->first == port->end && !port->large && !refill(port))
 		return 0;
 	// One batch per call: other ports wait.
-	while (made < n && port->first < port->end)
+	while (made < n && (port->first < port->end || port->large))
 		made += slot_emit(port, packets + made, (uint16_t)(n - made));
 	return made;
 }
@@ -153,7 +169,7 @@ int frame_fd_arm(struct vport *vport, uint16_t queue)
 	struct frame_fd *port = (struct frame_fd *)vport;
 
 	(void)queue;
-	if (port->first < port->end)
+	if (port->first < port->end || port->large)
 		wakeup_signal(&port->wakeup);
 	return port->wakeup.epoll_fd;
 }
@@ -169,15 +185,18 @@ void frame_fd_disarm(struct vport *vport, uint16_t queue)
 
 // --- transmit ---
 
-unsigned int frame_vectors(struct rte_mbuf *packet, struct iovec vectors[FRAME_MAX_SEGMENTS + 1])
+unsigned int frame_vectors(struct rte_mbuf *packet, struct virtio_net_hdr *header,
+			   struct iovec vectors[FRAME_MAX_SEGMENTS + 1])
 {
-	// No checksum to do, nothing to segment: everything was finished on the way in.
-	static struct virtio_net_hdr zeros;
 	unsigned int n = 1;
 
 	if (packet->nb_segs > FRAME_MAX_SEGMENTS)
 		return 0;
-	vectors[0] = (struct iovec){ &zeros, sizeof(zeros) };
+	if (likely(!(packet->ol_flags & PACKET_OFFLOADS)))
+		*header = (struct virtio_net_hdr){ .gso_type = VIRTIO_NET_HDR_GSO_NONE };
+	else
+		offload_to_virtio(packet, header);
+	vectors[0] = (struct iovec){ header, sizeof(*header) };
 	for (; packet; packet = packet->next)
 		vectors[n++] = (struct iovec){ rte_pktmbuf_mtod(packet, void *), packet->data_len };
 	return n;
@@ -210,6 +229,12 @@ void frame_fd_get_stats(struct vport *vport, struct vport_class_stats *stats)
 	stats->rx_errors = __atomic_load_n(&port->rx_errors, __ATOMIC_RELAXED);
 	stats->rx_missed_errors = __atomic_load_n(&port->rx_missed, __ATOMIC_RELAXED);
 	stats->tx_errors = __atomic_load_n(&port->tx_errors, __ATOMIC_RELAXED);
+}
+
+void frame_fd_publish_offloads(struct frame_fd *port, uint32_t rx, uint32_t tx)
+{
+	__atomic_store_n(&port->offloads_rx, rx, __ATOMIC_RELAXED);
+	__atomic_store_n(&port->vport.offloads, tx, __ATOMIC_RELAXED);
 }
 
 void frame_fd_fill_status(const struct netif_state *state, struct vport_status *status)

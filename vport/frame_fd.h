@@ -3,8 +3,9 @@
 // AF_PACKET socket). The two differ in how a batch is read and written (struct frame_io); the
 // rest is shared:
 //
-//   - frames are read into flat buffers and copied into packets once they are whole: partial
-//     checksums completed, a VLAN tag that the kernel took off put back, large frames segmented;
+//   - frames are read into flat buffers and copied into packets once they are whole, a VLAN tag that
+//     the kernel took off put back; what their header says of checksums and cutting goes with them
+//     (offload.h), or is done at once where the user switched that off;
 //   - a port that was found empty is not asked again for 20 microseconds, so that a busy worker
 //     spends its time on packets and not on system calls;
 //   - an interface that vanished leaves the port open with link down and never spins.
@@ -22,7 +23,7 @@
 #include <sys/uio.h>
 
 #define FRAME_BATCH 32
-#define FRAME_MAX_SEGMENTS 16
+#define FRAME_MAX_SEGMENTS 48 // GSO_MAX_FRAME bytes need about 33
 #define FRAME_SLOT_SIZE (GSO_MAX_FRAME + 64)
 // Space before a frame where a VLAN tag fits.
 #define FRAME_SLOT_HEAD 16
@@ -52,12 +53,14 @@ struct frame_fd {
 	bool gone; // the interface vanished: nothing to read, level-triggered errors unwatched
 	struct wakeup wakeup;
 
+	uint32_t offloads_rx; // OFFLOAD_*: what the kernel may leave undone; published
+
 	// Receive state, of the worker that polls the port.
 	uint64_t next_poll_tsc;
 	unsigned int first, end; // slots not handed out
-	bool segmenting; // the first of them is being cut by `gso`
+	struct rte_mbuf *large; // the first of them, being cut by `gso`; or NULL
 	struct gso gso;
-	uint8_t *buffers; // FRAME_BATCH slots and one to build segments in
+	uint8_t *buffers; // FRAME_BATCH slots
 	struct frame_slot slots[FRAME_BATCH];
 
 	// Any worker adds, main reads.
@@ -87,9 +90,13 @@ int frame_fd_set_admin(struct vport *vport, bool up, struct error *error);
 // The interface is gone for good (worker or main).
 void frame_fd_mark_gone(struct frame_fd *port);
 
-// Vectors for one packet, behind a header of zeros. Returns how many, or 0 if it has too many
-// segments.
-unsigned int frame_vectors(struct rte_mbuf *packet, struct iovec vectors[FRAME_MAX_SEGMENTS + 1]);
+// Vectors for one packet, behind its header, which is filled in. Returns how many, or 0 if it has too
+// many segments.
+unsigned int frame_vectors(struct rte_mbuf *packet, struct virtio_net_hdr *header,
+			   struct iovec vectors[FRAME_MAX_SEGMENTS + 1]);
+
+// Main thread. What the kernel may leave undone, and what may be left to it.
+void frame_fd_publish_offloads(struct frame_fd *port, uint32_t rx, uint32_t tx);
 
 // Copy of what netif_get() found into the port's status.
 void frame_fd_fill_status(const struct netif_state *state, struct vport_status *status);

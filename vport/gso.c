@@ -1,182 +1,165 @@
 #include "vport/gso.h"
 
-#include <errno.h>
-#include <stddef.h>
+#include <netinet/in.h>
 #include <string.h>
 
-#include <linux/virtio_net.h>
-#include <rte_ether.h>
+#include <rte_cycles.h>
 #include <rte_ip.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "vport/offload.h"
 #include "vport/packet.h"
 
-#define MIN_SEGMENT 8 // smaller ones only serve to make work
+#define FRAGMENT_SIZE 8
+#define MORE_FRAGMENTS 0x2000
 
-// The kernel's headers of Debian 12 do not name it yet.
-#define GSO_UDP_L4 5
-
-static bool is_vlan(uint16_t type)
+static bool is_fragments(const struct rte_mbuf *packet)
 {
-	return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == RTE_BE16(RTE_ETHER_TYPE_QINQ);
+	return !(packet->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !packet->l4_len;
 }
 
-static uint16_t read_be16(const uint8_t *at)
+void gso_start(struct gso *gso, const struct rte_mbuf *packet)
 {
-	uint16_t value;
+	const uint32_t headers = packet_headers_size(packet);
 
-	memcpy(&value, at, sizeof(value));
-	return value;
+	*gso = (struct gso){
+		.packet = packet,
+		.segment = packet,
+		.at = headers,
+		.payload = packet->pkt_len - headers,
+	};
+	// Nothing but different from those shortly before.
+	if (is_fragments(packet) && packet->ol_flags & RTE_MBUF_F_TX_IPV6)
+		gso->identification = (uint32_t)(rte_rdtsc() >> 4);
 }
 
-// Ethernet with up to two tags. Returns the length of it, 0 if it does not fit.
-static uint32_t l2_length(const uint8_t *frame, uint32_t length, uint16_t *type)
-{
-	uint32_t at = 12;
+// --- Bytes ---
 
-	for (unsigned int tags = 0; at + 2 <= length; tags++) {
-		*type = read_be16(frame + at);
-		if (!is_vlan(*type) || tags == 2)
-			return at + 2;
-		at += 4;
+static void skip(struct gso *gso, uint32_t size)
+{
+	gso->sent += size;
+	gso->at += size;
+	while (gso->segment->next && gso->at >= gso->segment->data_len) {
+		gso->at -= gso->segment->data_len;
+		gso->segment = gso->segment->next;
 	}
-	return 0;
 }
 
-// Sets l4 behind the IP header. Returns the protocol, -1 if it is no IP that we segment.
-static int l3_parse(struct gso *gso, uint16_t type)
+// Append the next `size` bytes of payload, from wherever they lie to wherever there is room.
+static bool append_payload(struct gso *gso, struct rte_mbuf *made, uint32_t size)
 {
-	const uint8_t *ip = gso->frame + gso->l3;
-	uint32_t left = gso->length - gso->l3;
+	while (size) {
+		uint32_t part = RTE_MIN(size, gso->segment->data_len - gso->at);
+		const uint8_t *from =
+			rte_pktmbuf_mtod_offset(gso->segment, const uint8_t *, gso->at);
 
-	if (!gso->ipv6 && type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
-		uint32_t size;
-
-		if (left < sizeof(struct rte_ipv4_hdr) || ip[0] >> 4 != 4)
-			return -1;
-		size = (ip[0] & 15u) * 4;
-		if (size < sizeof(struct rte_ipv4_hdr) || size > left)
-			return -1;
-		gso->l4 = (uint16_t)(gso->l3 + size);
-		return ip[9];
+		if (!packet_append(made, from, part))
+			return false;
+		skip(gso, part);
+		size -= part;
 	}
-	if (gso->ipv6 && type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
-		if (left < sizeof(struct rte_ipv6_hdr) || ip[0] >> 4 != 6)
-			return -1;
-		gso->l4 = (uint16_t)(gso->l3 + sizeof(struct rte_ipv6_hdr));
-		return ip[6];
-	}
-	return -1;
+	return true;
 }
 
-static int l4_parse(struct gso *gso, int protocol)
+// --- Headers ---
+
+static void tcp_finish(const struct gso *gso, struct rte_tcp_hdr *tcp, uint32_t offset, bool last)
 {
-	const uint8_t *l4 = gso->frame + gso->l4;
-	uint32_t left = gso->length - gso->l4;
-	uint32_t size = sizeof(struct rte_udp_hdr);
-
-	if (protocol != (gso->tcp ? IPPROTO_TCP : IPPROTO_UDP))
-		return -EINVAL;
-	if (gso->tcp) {
-		if (left < sizeof(struct rte_tcp_hdr))
-			return -EINVAL;
-		size = (l4[12] >> 4) * 4u;
-		if (size < sizeof(struct rte_tcp_hdr))
-			return -EINVAL;
-	}
-	if (size >= left)
-		return -EINVAL;
-	gso->payload = (uint16_t)(gso->l4 + size);
-	return 0;
-}
-
-int gso_start(struct gso *gso, const uint8_t *frame, uint32_t length,
-	      const struct virtio_net_hdr *header)
-{
-	uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
-	uint16_t ether_type = 0;
-
-	if (length > GSO_MAX_FRAME || header->gso_size < MIN_SEGMENT)
-		return -EINVAL;
-	*gso = (struct gso){ .frame = frame, .length = length, .size = header->gso_size };
-	gso->l3 = (uint16_t)l2_length(frame, length, &ether_type);
-	if (!gso->l3)
-		return -EINVAL;
-	switch (type) {
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		gso->tcp = true;
-		break;
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		gso->tcp = true;
-		gso->ipv6 = true;
-		break;
-	case GSO_UDP_L4:
-		gso->ipv6 = ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
-		break;
-	default:
-		return -EINVAL;
-	}
-	if (l4_parse(gso, l3_parse(gso, ether_type)))
-		return -EINVAL;
-	gso->offset = gso->payload;
-	return 0;
-}
-
-static void tcp_finish(struct gso *gso, struct rte_tcp_hdr *tcp, bool last)
-{
-	uint32_t sent = gso->offset - gso->payload;
-
-	tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + sent);
+	tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + offset);
 	if (!last)
 		tcp->tcp_flags &= (uint8_t) ~(RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG);
 	if (gso->index)
 		tcp->tcp_flags &= (uint8_t)~RTE_TCP_CWR_FLAG;
-	tcp->cksum = 0;
 }
 
-static void checksums_finish(struct gso *gso, uint8_t *frame, uint32_t length)
+static void ipv4_finish(const struct gso *gso, struct rte_mbuf *made, uint32_t offset, bool last)
 {
-	void *l4 = frame + gso->l4;
-	uint32_t field = gso->l4 + (uint32_t)(gso->tcp ? offsetof(struct rte_tcp_hdr, cksum)
-						       : offsetof(struct rte_udp_hdr, dgram_cksum));
-	uint16_t checksum;
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(made, void *, gso->packet->l2_len);
 
-	if (gso->ipv6) {
-		struct rte_ipv6_hdr *ip = (void *)(frame + gso->l3);
-
-		ip->payload_len = rte_cpu_to_be_16((uint16_t)(length - gso->l4));
-		checksum = rte_ipv6_udptcp_cksum(ip, l4);
-	} else {
-		struct rte_ipv4_hdr *ip = (void *)(frame + gso->l3);
-
-		ip->total_length = rte_cpu_to_be_16((uint16_t)(length - gso->l3));
+	ip->total_length = rte_cpu_to_be_16((uint16_t)(made->pkt_len - gso->packet->l2_len));
+	if (is_fragments(gso->packet))
+		ip->fragment_offset =
+			rte_cpu_to_be_16((uint16_t)(offset / 8 | (last ? 0 : MORE_FRAGMENTS)));
+	else
 		ip->packet_id =
 			rte_cpu_to_be_16((uint16_t)(rte_be_to_cpu_16(ip->packet_id) + gso->index));
-		ip->hdr_checksum = 0;
-		ip->hdr_checksum = (uint16_t)~rte_raw_cksum(ip, (size_t)(gso->l4 - gso->l3));
-		checksum = rte_ipv4_udptcp_cksum(ip, l4);
-	}
-	memcpy(frame + field, &checksum, sizeof(checksum));
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = (uint16_t)~rte_raw_cksum(ip, gso->packet->l3_len);
 }
 
-struct rte_mbuf *gso_next(struct gso *gso, uint8_t *scratch)
+// The type of what follows the last of the headers in front of layer 4.
+static uint8_t *last_next_header(struct rte_ipv6_hdr *ip, uint32_t size)
 {
-	uint32_t size = RTE_MIN((uint32_t)gso->size, gso->length - gso->offset);
-	bool last = gso->offset + size == gso->length;
+	uint8_t *next = &ip->proto, *at = (uint8_t *)(ip + 1);
 
-	memcpy(scratch, gso->frame, gso->payload);
-	memcpy(scratch + gso->payload, gso->frame + gso->offset, size);
-	if (gso->tcp) {
-		tcp_finish(gso, (void *)(scratch + gso->l4), last);
-	} else {
-		struct rte_udp_hdr *udp = (void *)(scratch + gso->l4);
-
-		udp->dgram_len = rte_cpu_to_be_16((uint16_t)(sizeof(*udp) + size));
-		udp->dgram_cksum = 0;
+	while (at < (uint8_t *)ip + size) {
+		next = at;
+		at += (at[1] + 1) * 8;
 	}
-	checksums_finish(gso, scratch, gso->payload + size);
-	gso->offset += size;
+	return next;
+}
+
+static void ipv6_finish(const struct gso *gso, struct rte_mbuf *made, uint32_t offset, bool last)
+{
+	const struct rte_mbuf *packet = gso->packet;
+	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod_offset(made, void *, packet->l2_len);
+	uint8_t *fragment = (uint8_t *)ip + packet->l3_len, *next;
+	rte_be32_t identification = rte_cpu_to_be_32(gso->identification);
+	rte_be16_t place = rte_cpu_to_be_16((uint16_t)(offset | !last));
+
+	ip->payload_len = rte_cpu_to_be_16(
+		(uint16_t)(made->pkt_len - packet->l2_len - sizeof(struct rte_ipv6_hdr)));
+	if (!is_fragments(packet))
+		return;
+	next = last_next_header(ip, packet->l3_len);
+	fragment[0] = *next;
+	fragment[1] = 0;
+	memcpy(fragment + 2, &place, sizeof(place));
+	memcpy(fragment + 4, &identification, sizeof(identification));
+	*next = IPPROTO_FRAGMENT;
+}
+
+static void finish(const struct gso *gso, struct rte_mbuf *made, uint32_t offset, uint32_t size)
+{
+	const struct rte_mbuf *packet = gso->packet;
+	const bool last = offset + size == gso->payload;
+	void *l4 = rte_pktmbuf_mtod_offset(made, void *, packet->l2_len + packet->l3_len);
+
+	if (packet->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		tcp_finish(gso, l4, offset, last);
+	else if (packet->l4_len)
+		((struct rte_udp_hdr *)l4)->dgram_len =
+			rte_cpu_to_be_16((uint16_t)(sizeof(struct rte_udp_hdr) + size));
+	if (packet->ol_flags & RTE_MBUF_F_TX_IPV6)
+		ipv6_finish(gso, made, offset, last);
+	else
+		ipv4_finish(gso, made, offset, last);
+	made->tx_offload = packet->tx_offload;
+	made->tso_segsz = 0;
+	if (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK)
+		made->ol_flags |= packet->ol_flags & ~PACKET_LARGE;
+}
+
+struct rte_mbuf *gso_next(struct gso *gso)
+{
+	const struct rte_mbuf *packet = gso->packet;
+	const uint32_t offset = gso->sent;
+	const uint32_t size = RTE_MIN((uint32_t)packet->tso_segsz, gso->payload - offset);
+	const uint32_t fragment =
+		is_fragments(packet) && packet->ol_flags & RTE_MBUF_F_TX_IPV6 ? FRAGMENT_SIZE : 0;
+	struct rte_mbuf *made = rte_pktmbuf_alloc(packet_pool());
+
+	if (made &&
+	    packet_append(made, rte_pktmbuf_mtod(packet, const void *),
+			  packet_headers_size(packet)) &&
+	    rte_pktmbuf_append(made, (uint16_t)fragment) && append_payload(gso, made, size)) {
+		finish(gso, made, offset, size);
+		gso->index++;
+		return made;
+	}
+	rte_pktmbuf_free(made);
+	skip(gso, offset + size - gso->sent);
 	gso->index++;
-	return packet_from_bytes(scratch, gso->payload + size);
+	return NULL;
 }

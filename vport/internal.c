@@ -50,5 +50,6 @@ const struct vport_class vport_class_internal = {
 	.get_status = tap_get_status,
 	.get_stats = frame_fd_get_stats,
 	.set_mtu = frame_fd_set_mtu,
+	.set_offloads = tap_set_offloads,
 	.set_admin = frame_fd_set_admin,
 };

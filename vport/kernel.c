@@ -111,6 +111,7 @@ static bool packet_error(int error)
 static uint16_t packet_write(struct frame_fd *port, struct rte_mbuf **packets, uint16_t n)
 {
 	struct iovec vectors[FRAME_BATCH][FRAME_MAX_SEGMENTS + 1];
+	struct virtio_net_hdr headers[FRAME_BATCH];
 	struct mmsghdr messages[FRAME_BATCH];
 	uint16_t done = 0;
 
@@ -118,7 +119,7 @@ static uint16_t packet_write(struct frame_fd *port, struct rte_mbuf **packets, u
 		memset(&messages[i], 0, sizeof(messages[i]));
 		messages[i].msg_hdr.msg_iov = vectors[i];
 		// With too many segments it is an empty message, which the kernel refuses.
-		messages[i].msg_hdr.msg_iovlen = frame_vectors(packets[i], vectors[i]);
+		messages[i].msg_hdr.msg_iovlen = frame_vectors(packets[i], &headers[i], vectors[i]);
 	}
 	while (done < n) {
 		int sent = sendmmsg(port->fd, messages + done, n - done, MSG_DONTWAIT);
@@ -175,8 +176,8 @@ static int socket_open(int ifindex)
 		ret = socket_option(fd, SOL_PACKET, PACKET_AUXDATA, 1);
 	if (!ret)
 		ret = socket_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-	// Worth having, not needed.
-	socket_option(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+	// Not past the queue discipline (PACKET_QDISC_BYPASS): that way the kernel drops what it would
+	// have to cut for the device. A large receive buffer is worth having, not needed.
 	socket_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
 	if (!ret)
 		ret = socket_bind(fd, ifindex);
@@ -196,6 +197,14 @@ static int xdp_open(struct vport *vport, const struct vport_config *config, stru
 	vport->class = &vport_class_dpdk;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp_%s,iface=%s", vport->name, vport->name);
 	return ethdev_open(vport, devargs, config, error);
+}
+
+// Frames come as the kernel has them; what the user does not want so is done on the way in. It takes
+// whatever it brings itself, but UDP to be cut only since Linux 6.2.
+static void kernel_set_offloads(struct vport *vport)
+{
+	frame_fd_publish_offloads((struct frame_fd *)vport, vport->offloads_wanted & ~OFFLOAD_UFO,
+				  vport->offloads_wanted & ~(OFFLOAD_UFO | OFFLOAD_USO));
 }
 
 static int kernel_open(struct vport *vport, const struct vport_config *config, struct error *error)
@@ -228,6 +237,7 @@ static int kernel_open(struct vport *vport, const struct vport_config *config, s
 	if (fd < 0)
 		return error_set(error, -fd, "cannot attach to interface '%s': %s", vport->name,
 				 strerror(-fd));
+	kernel_set_offloads(vport);
 	return frame_fd_open(port, &packet_io, fd, error);
 }
 
@@ -238,6 +248,8 @@ static void kernel_get_status(struct vport *vport, struct vport_status *status)
 	struct kernel_port *port = (struct kernel_port *)vport;
 	struct netif_state state;
 
+	status->offloads_rx = port->frame.offloads_rx;
+	status->offloads_tx = vport_offloads(vport);
 	if (netif_get(port->frame.ifindex, &state)) {
 		status->link_up = false;
 		status->ifindex = 0;
@@ -291,6 +303,7 @@ const struct vport_class vport_class_kernel = {
 	.get_status = kernel_get_status,
 	.get_stats = kernel_get_stats,
 	.set_mtu = frame_fd_set_mtu,
+	.set_offloads = kernel_set_offloads,
 	.set_admin = frame_fd_set_admin,
 	.tick = kernel_tick,
 };

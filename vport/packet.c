@@ -21,11 +21,10 @@ static struct rte_mempool *create_pool(unsigned int n)
 {
 	struct rte_pktmbuf_pool_private private = {
 		.mbuf_data_room_size = DATA_ROOM,
-		.mbuf_priv_size = PACKET_META_SIZE,
 	};
 	struct rte_mempool *created = rte_mempool_create_empty(
-		"packets", n, sizeof(struct rte_mbuf) + PACKET_META_SIZE + DATA_ROOM,
-		RTE_MIN(POOL_CACHE, n / 2), sizeof(private), SOCKET_ID_ANY,
+		"packets", n, sizeof(struct rte_mbuf) + DATA_ROOM, RTE_MIN(POOL_CACHE, n / 2),
+		sizeof(private), SOCKET_ID_ANY,
 		rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 
 	if (!created)
@@ -68,11 +67,7 @@ struct rte_mempool *packet_pool(void)
 
 struct rte_mbuf *packet_copy(struct rte_mbuf *packet)
 {
-	struct rte_mbuf *copy = rte_pktmbuf_copy(packet, pool, 0, UINT32_MAX);
-
-	if (copy)
-		*packet_meta(copy) = *packet_meta(packet);
-	return copy;
+	return rte_pktmbuf_copy(packet, pool, 0, UINT32_MAX);
 }
 
 // One more segment at the end of `packet`, or NULL.
@@ -90,32 +85,69 @@ static struct rte_mbuf *segment_add(struct rte_mbuf *packet)
 	return segment;
 }
 
-struct rte_mbuf *packet_from_bytes(const void *data, uint32_t length)
+bool packet_append(struct rte_mbuf *packet, const void *data, uint32_t length)
 {
-	struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);
-	struct rte_mbuf *segment = packet;
+	struct rte_mbuf *segment = rte_pktmbuf_lastseg(packet);
 	const uint8_t *from = data;
 
-	if (!packet)
-		return NULL;
-	*packet_meta(packet) = (struct packet_meta){ 0 };
 	for (;;) {
 		uint32_t size = RTE_MIN(length, rte_pktmbuf_tailroom(segment));
 
-		memcpy(rte_pktmbuf_mtod(segment, void *), from, size);
-		segment->data_len = size;
-		if (segment != packet)
-			packet->pkt_len += size;
-		else
-			packet->pkt_len = size;
+		memcpy(rte_pktmbuf_mtod_offset(segment, void *, segment->data_len), from, size);
+		segment->data_len = (uint16_t)(segment->data_len + size);
+		packet->pkt_len += size;
 		from += size;
 		length -= size;
 		if (!length)
-			return packet;
+			return true;
 		segment = segment_add(packet);
-		if (!segment) {
-			rte_pktmbuf_free(packet);
-			return NULL;
-		}
+		if (!segment)
+			return false;
 	}
+}
+
+struct rte_mbuf *packet_from_bytes(const void *data, uint32_t length)
+{
+	struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);
+
+	if (!packet)
+		return NULL;
+	if (packet_append(packet, data, length))
+		return packet;
+	rte_pktmbuf_free(packet);
+	return NULL;
+}
+
+// Move the first `size` bytes of the second segment to the end of the first.
+static void pull(struct rte_mbuf *packet, uint32_t size)
+{
+	struct rte_mbuf *second = packet->next;
+
+	memcpy(rte_pktmbuf_mtod_offset(packet, void *, packet->data_len),
+	       rte_pktmbuf_mtod(second, void *), size);
+	packet->data_len = (uint16_t)(packet->data_len + size);
+	second->data_off = (uint16_t)(second->data_off + size);
+	second->data_len = (uint16_t)(second->data_len - size);
+	if (second->data_len)
+		return;
+	packet->next = second->next;
+	packet->nb_segs--;
+	second->next = NULL;
+	rte_pktmbuf_free_seg(second);
+}
+
+struct rte_mbuf *packet_gather(struct rte_mbuf *packet)
+{
+	const uint32_t wanted = RTE_MIN((uint32_t)PACKET_HEADERS, packet->pkt_len);
+	struct rte_mbuf *copy;
+
+	if (packet->data_len + rte_pktmbuf_tailroom(packet) < wanted) {
+		copy = packet_copy(packet); // which fills its segments
+		if (copy)
+			rte_pktmbuf_free(packet);
+		return copy;
+	}
+	while (packet->data_len < wanted)
+		pull(packet, RTE_MIN(wanted - packet->data_len, (uint32_t)packet->next->data_len));
+	return packet;
 }

@@ -11,6 +11,9 @@
 
 #include "common/error.h"
 
+// UDP to be cut, over IPv4 and IPv6; older headers do not name them.
+#define TUN_F_USO (0x20ul | 0x40ul)
+
 static unsigned int tap_read(struct frame_fd *port)
 {
 	unsigned int n = 0;
@@ -46,7 +49,8 @@ static uint16_t tap_write(struct frame_fd *port, struct rte_mbuf **packets, uint
 {
 	for (uint16_t i = 0; i < n; i++) {
 		struct iovec vectors[FRAME_MAX_SEGMENTS + 1];
-		unsigned int n_vectors = frame_vectors(packets[i], vectors);
+		struct virtio_net_hdr header;
+		unsigned int n_vectors = frame_vectors(packets[i], &header, vectors);
 
 		if (n_vectors && writev(port->fd, vectors, (int)n_vectors) >= 0)
 			continue;
@@ -101,14 +105,39 @@ static int device_create(const char *name, bool exclusive, struct error *error)
 	request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 	if (exclusive)
 		request.ifr_flags |= IFF_TUN_EXCL;
-	// No offloads: the kernel finishes checksums and segments before we see a frame.
-	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETOFFLOAD, 0)) {
+	if (ioctl(fd, TUNSETIFF, &request)) {
 		int code = errno;
 
 		close(fd);
 		return device_error(name, code, error);
 	}
 	return fd;
+}
+
+// What the kernel may leave undone on its way to us; the rest it does before we see a frame. Whatever
+// it may leave it takes in the same state, and a kernel that does not know one of them does neither.
+void tap_set_offloads(struct vport *vport)
+{
+	static const struct {
+		uint32_t offload;
+		unsigned long flags;
+	} known[] = {
+		{ OFFLOAD_CHECKSUM, TUN_F_CSUM }, { OFFLOAD_TSO4, TUN_F_TSO4 },
+		{ OFFLOAD_TSO6, TUN_F_TSO6 },     { OFFLOAD_ECN, TUN_F_TSO_ECN },
+		{ OFFLOAD_USO, TUN_F_USO },
+	};
+	struct frame_fd *port = (struct frame_fd *)vport;
+	uint32_t offloads = vport->offloads_wanted & ~OFFLOAD_UFO;
+	unsigned long flags = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		flags |= offloads & known[i].offload ? known[i].flags : 0;
+	if (ioctl(port->fd, TUNSETOFFLOAD, flags)) {
+		offloads &= ~OFFLOAD_USO; // before Linux 6.2
+		if (ioctl(port->fd, TUNSETOFFLOAD, flags & ~TUN_F_USO))
+			offloads = 0;
+	}
+	frame_fd_publish_offloads(port, offloads, offloads);
 }
 
 int tap_open_device(struct vport *vport, bool exclusive, struct error *error)
@@ -124,6 +153,7 @@ int tap_open_device(struct vport *vport, bool exclusive, struct error *error)
 	port->ifindex = netif_index(vport->name);
 	if (frame_fd_open(port, &tap_io, fd, error))
 		return -EIO;
+	tap_set_offloads(vport);
 	ret = netif_set_mtu(port->ifindex, vport->mtu);
 	if (!ret)
 		ret = netif_set_up(port->ifindex, true);
@@ -141,6 +171,8 @@ void tap_get_status(struct vport *vport, struct vport_status *status)
 	struct netif_state state;
 	struct ifreq request = { 0 };
 
+	status->offloads_rx = port->offloads_rx;
+	status->offloads_tx = vport_offloads(vport);
 	// The descriptor knows whether there is a device, wherever it was moved.
 	if (__atomic_load_n(&port->gone, __ATOMIC_RELAXED) ||
 	    ioctl(port->fd, TUNGETIFF, &request)) {
@@ -184,5 +216,6 @@ const struct vport_class vport_class_tap = {
 	.get_status = tap_get_status,
 	.get_stats = frame_fd_get_stats,
 	.set_mtu = frame_fd_set_mtu,
+	.set_offloads = tap_set_offloads,
 	.set_admin = frame_fd_set_admin,
 };

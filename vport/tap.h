@@ -8,6 +8,7 @@
 // Create the device vport->name, or attach to a persistent one unless `exclusive`; bring it up
 // with the port's MTU.
 int tap_open_device(struct vport *vport, bool exclusive, struct error *error);
+void tap_set_offloads(struct vport *vport);
 void tap_get_status(struct vport *vport, struct vport_status *status);
 
 #endif

@@ -262,6 +262,13 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 			status->problem = refusal;
 		status->refused_peers = door.refused;
 	}
+	vhost_fill_offloads(port, status);
+}
+
+static void vhost_get_stats(struct vport *vport, struct vport_class_stats *stats)
+{
+	stats->rx_errors =
+		__atomic_load_n(&((struct vhost_port *)vport)->rx_errors, __ATOMIC_RELAXED);
 }
 
 static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)
@@ -298,8 +305,10 @@ const struct vport_class vport_class_vhost_user = {
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
+	.get_stats = vhost_get_stats,
 	.set_mtu = vhost_set_mtu,
 	.set_admin = vhost_set_admin,
+	.set_offloads = vhost_set_offloads,
 	.tick = vhost_tick,
 };
 
@@ -316,7 +325,9 @@ const struct vport_class vport_class_vhost_user_server = {
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
 	.get_status = vhost_get_status,
+	.get_stats = vhost_get_stats,
 	.set_mtu = vhost_set_mtu,
 	.set_admin = vhost_set_admin,
+	.set_offloads = vhost_set_offloads,
 	.tick = vhost_tick,
 };

@@ -81,17 +81,11 @@ struct vhost_port {
 	char explanations[2][192];
 	bool server;
 	bool registered; // with the library; main thread
+	uint64_t features; // that the guest accepted; published with vid
+	uint64_t rx_errors; // packets whose header lies; any worker adds
 	struct vhost_port *next; // in the list of all vhost ports
 	struct vhost_queue queues[VPORT_MAX_QUEUES];
 };
-
-// Virtio features that stay off until the switch can carry offloads (one place to change).
-#define VHOST_OFFLOAD_FEATURES                                                                     \
-	(1ULL << VIRTIO_NET_F_CSUM | 1ULL << VIRTIO_NET_F_GUEST_CSUM |                             \
-	 1ULL << VIRTIO_NET_F_GUEST_TSO4 | 1ULL << VIRTIO_NET_F_GUEST_TSO6 |                       \
-	 1ULL << VIRTIO_NET_F_GUEST_ECN | 1ULL << VIRTIO_NET_F_GUEST_UFO |                         \
-	 1ULL << VIRTIO_NET_F_HOST_TSO4 | 1ULL << VIRTIO_NET_F_HOST_TSO6 |                         \
-	 1ULL << VIRTIO_NET_F_HOST_ECN | 1ULL << VIRTIO_NET_F_HOST_UFO)
 
 static inline unsigned int vhost_rx_ring(unsigned int queue)
 {
@@ -164,6 +158,16 @@ void vhost_calls_sleep(struct vhost_queue *queue, bool asleep);
 
 // vhost_nudge.c. Main thread: make the library look at a socket that it has begun to listen on.
 void vhost_nudge(const char *private_path);
+
+// vhost_offload.c. Which virtio features to keep from guests that connect from now on (main thread),
+// and what follows from those that the guest accepted (main, or events thread under its lock).
+uint64_t vhost_hidden_features(const struct vhost_port *port);
+void vhost_set_offloads(struct vport *vport);
+void vhost_publish_offloads(struct vhost_port *port);
+void vhost_fill_offloads(const struct vhost_port *port, struct vport_status *status);
+// Worker. Turn what the library says of received packets into our words, and take those out that
+// lie; returns how many are left.
+uint16_t vhost_describe(struct vhost_port *port, struct rte_mbuf **packets, uint16_t n);
 
 // vhost_rings.c
 uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n);

@@ -178,9 +178,11 @@ static void destroy_connection(int vid)
 // The guest's driver is ready: serve it.
 static int new_device(int vid)
 {
+	uint64_t features = 0;
 	struct vhost_port *port;
 
 	vhost_packed_recover(vid);
+	rte_vhost_get_negotiated_features(vid, &features);
 	// Workers poll: kicks only when one says that it sleeps.
 	for (unsigned int ring = 1; ring < rte_vhost_get_vring_num(vid); ring += 2)
 		vhost_library.notify(vid, (uint16_t)ring, false);
@@ -204,6 +206,8 @@ static int new_device(int vid)
 		}
 		port->started_ns = clock_monotonic_ns();
 		port->memory_private = -1;
+		__atomic_store_n(&port->features, features, __ATOMIC_RELAXED);
+		vhost_publish_offloads(port);
 		rcu_publish(&port->vid, vid);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			wakeup_signal(&port->queues[queue].wakeup);
@@ -223,6 +227,8 @@ static void destroy_device(int vid)
 	if (port && port->vid == vid) {
 		rcu_publish(&port->vid, VHOST_NO_DEVICE);
 		__atomic_store_n(&port->enabled, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->features, 0, __ATOMIC_RELAXED);
+		vhost_publish_offloads(port);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)
 			kick_remove(&port->queues[queue]);
 		vhost_calls_forget(port);

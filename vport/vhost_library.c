@@ -64,7 +64,7 @@ static int attach(struct vhost_port *port, struct error *error)
 	if (rte_vhost_driver_register(port->private_path, RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS))
 		return error_set(error, ENOMEM, "the vhost library takes no more ports");
 	if (library_offers(port) ||
-	    rte_vhost_driver_disable_features(port->private_path, VHOST_OFFLOAD_FEATURES) ||
+	    rte_vhost_driver_disable_features(port->private_path, vhost_hidden_features(port)) ||
 	    rte_vhost_driver_callback_register(port->private_path, &vhost_device_ops) ||
 	    rte_vhost_driver_start(port->private_path)) {
 		detach(port);

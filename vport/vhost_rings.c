@@ -43,11 +43,11 @@ uint16_t vhost_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets
 		vhost_calls_poll(&port->queues[queue]);
 	if (vid == VHOST_NO_DEVICE || !ring_enabled(port, vhost_rx_ring(queue)))
 		return taken;
-	taken += port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
-					packets + taken, (uint16_t)(n - taken));
+	n = port->backend->receive(vid, (uint16_t)vhost_rx_ring(queue), packet_pool(),
+				   packets + taken, (uint16_t)(n - taken));
 	if (unlikely(n_interrupts))
 		count_interrupts(&port->queues[queue].rx_interrupts);
-	return taken;
+	return taken + vhost_describe(port, packets + taken, n);
 }
 
 uint16_t vhost_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
@@ -100,6 +100,7 @@ int vhost_arm(struct vport *vport, uint16_t queue)
 		q->stash_first = 0;
 		q->stash_end =
 			port->backend->receive(vid, ring, packet_pool(), q->stash, VHOST_STASH);
+		q->stash_end = vhost_describe(port, q->stash, q->stash_end);
 	}
 	if (q->stash_first < q->stash_end)
 		wakeup_signal(&q->wakeup);

@@ -181,7 +181,8 @@ static bool status_refresh(struct vport *vport)
 	differs = new.link_up != old->link_up || new.admin_up != old->admin_up ||
 		  new.link_speed != old->link_speed || new.full_duplex != old->full_duplex ||
 		  new.mtu != old->mtu || new.ifindex != old->ifindex ||
-		  new.problem != old->problem || memcmp(new.mac, old->mac, sizeof(new.mac));
+		  new.problem != old->problem || new.offloads_rx != old->offloads_rx ||
+		  new.offloads_tx != old->offloads_tx || memcmp(new.mac, old->mac, sizeof(new.mac));
 	// Workers look into the same cache line.
 	if (differs)
 		*old = new;
@@ -219,6 +220,7 @@ struct vport *vport_open(const struct vport_config *config, struct error *error)
 	vport->n_rxq = 1;
 	vport->n_txq = (uint16_t)n_workers;
 	vport->mtu = config->mtu_request ? config->mtu_request : VPORT_DEFAULT_MTU;
+	vport->offloads_wanted = offload_sensible(OFFLOAD_ALL & ~config->no_offloads);
 	vport->polled = true;
 	vport->status.admin_up = true;
 	vport->status.mtu = vport->mtu;
@@ -243,6 +245,17 @@ void vport_close(struct vport *vport)
 		n_ports--;
 	vport->class->close(vport);
 	free(vport);
+}
+
+void vport_set_offloads(struct vport *vport, uint32_t no_offloads)
+{
+	const uint32_t wanted = offload_sensible(OFFLOAD_ALL & ~no_offloads);
+
+	if (wanted == vport->offloads_wanted)
+		return;
+	__atomic_store_n(&vport->offloads_wanted, wanted, __ATOMIC_RELAXED);
+	if (vport->class->set_offloads)
+		vport->class->set_offloads(vport);
 }
 
 struct vport *vport_by_index(unsigned int index)

@@ -9,6 +9,7 @@
 #ifndef VPORT_VPORT_H
 #define VPORT_VPORT_H
 
+#include "vport/offload.h"
 #include "vport/packet.h"
 
 #include <stdbool.h>
@@ -47,6 +48,7 @@ struct vport_config {
 	const struct vport_option *options;
 	unsigned int n_options;
 	unsigned int mtu_request; // 0: default
+	uint32_t no_offloads; // OFFLOAD_* that stay off
 	unsigned int n_rxq; // 0: default
 };
 
@@ -63,6 +65,8 @@ struct vport_status {
 	bool stopped; // the peer is connected and takes nothing: what is sent to it is lost
 	uint64_t refused_peers; // connections that were cut off for what came over them
 	const char *problem; // a sentence why the port cannot work now, or NULL; static text
+	uint32_t offloads_rx; // OFFLOAD_*: what the peer may leave undone
+	uint32_t offloads_tx; // what may be left to it
 };
 
 // Counts that the class keeps itself because only it can know them (a worker counts the rest).
@@ -104,6 +108,8 @@ struct vport_class {
 
 	// Main thread. Change the MTU while open; NULL: fixed.
 	int (*set_mtu)(struct vport *vport, unsigned int mtu, struct error *error);
+	// Main thread. vport->offloads_wanted changed; NULL: the class has none.
+	void (*set_offloads)(struct vport *vport);
 	// Main thread. Administrative up or down, where the device has it; may be NULL.
 	int (*set_admin)(struct vport *vport, bool up, struct error *error);
 	// Main thread, every 50 ms or faster: reconnecting and the like. May be NULL.
@@ -118,6 +124,8 @@ struct vport {
 	uint16_t n_txq;
 	unsigned int mtu; // largest layer-3 size sent through it
 	struct vport_status status; // last seen by the main thread
+	uint32_t offloads_wanted; // OFFLOAD_* that the user did not switch off; main thread
+	uint32_t offloads; // what tx takes as it is; set by the class, read by vport_offloads()
 	bool polled; // false: nothing to receive from (patch)
 	struct vport_lock tx_lock[VPORT_MAX_QUEUES]; // taken where workers share a queue
 
@@ -143,6 +151,15 @@ struct vport *vport_open(const struct vport_config *config, struct error *error)
 
 // Main thread. No worker may use the port any more (unpublish and rcu_synchronize() first).
 void vport_close(struct vport *vport);
+
+// Main thread. Switch these offloads off and all others on, as far as the port has them.
+void vport_set_offloads(struct vport *vport, uint32_t no_offloads);
+
+// What tx takes as it is. Any thread.
+static inline uint32_t vport_offloads(const struct vport *vport)
+{
+	return __atomic_load_n(&vport->offloads, __ATOMIC_RELAXED);
+}
 
 // Main thread. All open ports, by index; NULL where there is none.
 struct vport *vport_by_index(unsigned int index);

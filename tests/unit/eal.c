@@ -58,7 +58,7 @@ static struct rte_mbuf *allocate(void)
 
 	if (!mbuf)
 		die("the packet pool is empty");
-	memset(packet_meta(mbuf), 0, sizeof(struct packet_meta));
+	mbuf->hash.usr = 0;
 	return mbuf;
 }
 

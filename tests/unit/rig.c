@@ -90,7 +90,7 @@ static void record_frame(struct records *records, uint32_t ofport, struct rte_mb
 	records->bytes = grow(records->bytes, &records->bytes_room, records->size + packet.size, 1);
 	record = &records->record[records->n++];
 	record->ofport = ofport;
-	record->tag = (unsigned int)packet_meta(mbuf)->reserved2[6];
+	record->tag = mbuf->hash.usr;
 	record->size = packet.size;
 	record->at = records->size;
 	memcpy(records->bytes + records->size, packet.bytes, packet.size);
@@ -685,7 +685,7 @@ static void transmit(struct rig *rig, struct forwarding_port *port,
 				packet, 1 + random_below(random, packet->size - 1));
 		else
 			mbufs[i] = test_packet_create(packet);
-		packet_meta(mbufs[i])->reserved2[6] = i;
+		mbufs[i]->hash.usr = i; // copies have it, too
 	}
 	hot->forward(rig->worker, &rig->forwarding, port, mbufs, (uint16_t)n);
 }

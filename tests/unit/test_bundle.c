@@ -183,7 +183,6 @@ static struct rte_mbuf *create_packet(unsigned int source)
 	bytes = (uint8_t *)rte_pktmbuf_append(packet, sizeof(frame));
 	memcpy(bytes, frame, sizeof(frame));
 	bytes[35] = (uint8_t)(source % N_SOURCES);
-	packet_meta(packet)->reserved2[0] = 0;
 	return packet;
 }
 

@@ -19,6 +19,33 @@
 static const char *const *levels;
 static struct rte_mbuf *mbuf;
 
+static struct rte_mbuf *load_scattered(const struct ref_packet *packet, struct random *random)
+{
+	struct rte_mbuf *first = NULL;
+	unsigned int done = 0;
+
+	while (done < packet->size) {
+		const unsigned int left = packet->size - done;
+		const unsigned int most = random_chance(random, 50) ? 20 : left;
+		unsigned int size = 1 + random_below(random, RTE_MIN(left, most));
+		struct rte_mbuf *segment = rte_pktmbuf_alloc(packet_pool());
+
+		assert_non_null(segment);
+		if (first && random_chance(random, 10))
+			size = 0; // allowed, and nobody's mistake
+		segment->data_off = (uint16_t)random_below(random, segment->buf_len - size);
+		if (size)
+			memcpy(rte_pktmbuf_mtod(segment, void *), packet->bytes + done, size);
+		segment->data_len = segment->pkt_len = (uint16_t)size;
+		done += size;
+		if (!first)
+			first = segment;
+		else
+			assert_int_equal(rte_pktmbuf_chain(first, segment), 0);
+	}
+	return first;
+}
+
 static void load(const struct ref_packet *packet)
 {
 	uint8_t *at;
@@ -124,12 +151,61 @@ static void noise(void **state)
 	}
 }
 
+// However a sender scattered its bytes, a packet is what it is: gathered first, as vectors are, or
+// parsed as it comes, whole or cut short.
+static void scattered(void **state)
+{
+	struct random random = { random_seed() };
+	unsigned int n = random_iterations(100000), n_segments = 0;
+	struct ref_packet packet = { .size = 0 };
+
+	(void)state;
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_mbuf *pieces, *gathered;
+		struct key want, got;
+		struct ref_packet same;
+		bool good;
+
+		packet_random(&random, &packet);
+		if (random_chance(&random, 20))
+			packet.size = 1 + random_below(&random, packet.size + 1);
+		if (!packet.size)
+			continue;
+		memset(&want, 0, sizeof(want));
+		want.tunnel.actset_output = RTE_BE32(OFPP_UNSET);
+		want.core.in_port = rte_cpu_to_be_32(IN_PORT);
+		good = ref_parse(&packet, &want, NULL);
+		pieces = load_scattered(&packet, &random);
+		n_segments += pieces->nb_segs;
+		hot_select(levels[0], NULL);
+		for (unsigned int round = 0; round < 2; round++) {
+			memset(&got, 0xee, sizeof(got));
+			if (hot->parse_key(pieces, IN_PORT, &got) != good)
+				fail_msg("%s", packet_hex(&packet));
+			if (good && place(&got, &want))
+				fail_msg("%s\n%s", place(&got, &want), packet_hex(&packet));
+			gathered = packet_is_scattered(pieces) ? packet_gather(pieces) : pieces;
+			assert_non_null(gathered);
+			pieces = gathered;
+			rte_mbuf_sanity_check(pieces, 1);
+			assert_true(pieces->data_len >= RTE_MIN(PACKET_HEADERS, packet.size));
+			test_packet_read(pieces, &same);
+			assert_int_equal(same.size, packet.size);
+			assert_memory_equal(same.bytes, packet.bytes, packet.size);
+		}
+		rte_pktmbuf_free(pieces);
+	}
+	print_message("%u segments a packet\n", n_segments / n);
+	assert_int_equal(rte_mempool_in_use_count(packet_pool()), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_frames),
 		cmocka_unit_test(frames_cut_at_every_length),
 		cmocka_unit_test(noise),
+		cmocka_unit_test(scattered),
 	};
 	int failed;
 

@@ -20,15 +20,15 @@ static void test_packet_bytes(void **state)
 		packet = packet_from_bytes(bytes, lengths[i]);
 		fixture_compare(packet, bytes, lengths[i]);
 		assert_int_equal(packet->nb_segs > 1, lengths[i] > 2048);
-		packet_meta(packet)->in_port = 7 + i;
-		packet_meta(packet)->reserved2[6] = 99;
+		packet->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+		packet->l2_len = (7 + i) & 127;
 		packet->hash.rss = 1234;
 
 		copy = packet_copy(packet);
 		*rte_pktmbuf_mtod(packet, uint8_t *) ^= 0xff; // a copy shares nothing
 		fixture_compare(copy, bytes, lengths[i]);
-		assert_int_equal(packet_meta(copy)->in_port, 7 + i);
-		assert_int_equal(packet_meta(copy)->reserved2[6], 99);
+		assert_int_equal(copy->ol_flags & PACKET_OFFLOADS, RTE_MBUF_F_TX_TCP_CKSUM);
+		assert_int_equal(copy->l2_len, 7 + i);
 		assert_int_equal(copy->hash.rss, 1234);
 		rte_pktmbuf_free(packet);
 		fixture_compare(copy, bytes, lengths[i]);

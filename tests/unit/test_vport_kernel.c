@@ -343,15 +343,15 @@ static bool checksums_good(const uint8_t *frame, uint32_t length)
 	       rte_raw_cksum(ip, (size_t)(ip[0] & 15) * 4) == 0xffff;
 }
 
-// A host's own UDP leaves its checksum to the card.
-static void test_veth_checksum(void **state)
+// A host's own UDP leaves its checksum to the card, and we to whom we hand it, or complete it.
+static void udp_checksum(uint32_t no_offloads)
 {
 	struct vport *vport = open_veth();
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(4242) };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	char payload[501];
 
-	(void)state;
+	vport_set_offloads(vport, no_offloads);
 	fixture_run("ip addr add 10.8.8.1/24 dev vp-a");
 	fixture_run("ip neigh add 10.8.8.2 lladdr 02:00:00:00:00:02 dev vp-a");
 	inet_pton(AF_INET, "10.8.8.2", &to.sin_addr);
@@ -364,6 +364,10 @@ static void test_veth_checksum(void **state)
 			450 + i);
 		packet = receive_type(vport, RTE_ETHER_TYPE_IPV4, 12);
 		assert_int_equal(packet->pkt_len, 14 + 20 + 8 + 450 + i);
+		assert_int_equal(packet->ol_flags & PACKET_OFFLOADS,
+				 no_offloads ? 0 : RTE_MBUF_F_TX_UDP_CKSUM);
+		if (!no_offloads)
+			offload_complete(packet);
 		assert_true(checksums_good(rte_pktmbuf_mtod(packet, uint8_t *), packet->pkt_len));
 		assert_true(rte_pktmbuf_mtod(packet, uint8_t *)[14 + 20 + 6] |
 			    rte_pktmbuf_mtod(packet, uint8_t *)[14 + 20 + 7]);
@@ -371,6 +375,13 @@ static void test_veth_checksum(void **state)
 	}
 	close(fd);
 	close_veth(vport);
+}
+
+static void test_veth_checksum(void **state)
+{
+	(void)state;
+	udp_checksum(0);
+	udp_checksum(OFFLOAD_CHECKSUM);
 }
 
 struct large {
@@ -483,6 +494,8 @@ static void test_veth_gso(void **state)
 	int fd = raw_socket("vp-a", 1);
 
 	(void)state;
+	vport_set_offloads(vport, OFFLOAD_ALL);
+	assert_int_equal(vport_offloads(vport), 0);
 	for (unsigned int i = 0; i < 2 * RTE_DIM(cases); i++) {
 		uint32_t payload = cases[i / 2].payload;
 		uint32_t offset = 0;
@@ -514,6 +527,78 @@ static void test_veth_gso(void **state)
 	close_veth(vport);
 }
 
+// Large frames come and go whole, with what their header says.
+static void large_whole(struct vport *vport, int fd)
+{
+	static struct large large, back;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		struct rte_mbuf *packet;
+		struct pollfd wait = { .fd = fd, .events = POLLIN };
+		struct iovec vectors[2] = { { &large.vnet, sizeof(large.vnet) },
+					    { large.frame, 0 } };
+		ssize_t size = 0;
+
+		large_tcp(&large, i & 1, 1449 + 3300 * i, 1448);
+		if (i & 2) { // a first segment that everybody knows
+			large.frame[large.headers - 32 + 13] &= (uint8_t)~RTE_TCP_CWR_FLAG;
+			large.vnet.gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+		}
+		vectors[1].iov_len = large.length;
+		assert_int_equal(writev(fd, vectors, 2), sizeof(large.vnet) + large.length);
+		packet = receive_type(vport, i & 1 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4, 12);
+		assert_int_equal(packet->pkt_len, large.length);
+		assert_int_equal(packet->tso_segsz, 1448);
+		assert_int_equal(packet_wire_count(packet), (1449 + 3300 * i + 1447) / 1448);
+		assert_int_equal(packet_wire_longest(packet), large.headers + 1448);
+		assert_true(offload_fits(packet, vport_offloads(vport)));
+		assert_int_equal(vport->class->tx(vport, 0, &packet, 1), 1);
+		vectors[0].iov_base = &back.vnet;
+		vectors[1] = (struct iovec){ back.frame, sizeof(back.frame) };
+		while (size != (ssize_t)(sizeof(large.vnet) + large.length) &&
+		       poll(&wait, 1, 1000) == 1)
+			size = readv(fd, vectors, 2);
+		assert_int_equal(size, sizeof(large.vnet) + large.length);
+		assert_memory_equal(back.frame, large.frame, large.length);
+		assert_int_equal(back.vnet.gso_type, large.vnet.gso_type);
+		assert_int_equal(back.vnet.gso_size, 1448);
+		assert_int_equal(back.vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
+				 VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		assert_int_equal(back.vnet.csum_start, large.vnet.csum_start);
+		assert_int_equal(back.vnet.csum_offset, 16);
+	}
+}
+
+static void test_veth_large_whole(void **state)
+{
+	struct vport *vport = open_veth();
+	int fd = raw_socket("vp-a", 1);
+
+	(void)state;
+	large_whole(vport, fd);
+	close(fd);
+	close_veth(vport);
+}
+
+static void test_tap_large_whole(void **state)
+{
+	struct vport *vport = fixture_open("vp-tap0", "tap", NULL);
+	int fd;
+
+	(void)state;
+	quiet("vp-tap0");
+	assert_true(fixture_wait_link(vport, true, 1000) >= 0);
+	assert_true(vport_offloads(vport) & OFFLOAD_TSO6);
+	fd = raw_socket("vp-tap0", 1);
+	large_whole(vport, fd);
+	// Switched off, nothing large comes in: the kernel cuts it.
+	vport_set_offloads(vport, OFFLOAD_TSO4 | OFFLOAD_TSO6);
+	assert_int_equal(vport->offloads & (OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN), 0);
+	assert_true(vport->offloads & OFFLOAD_CHECKSUM);
+	close(fd);
+	vport_close(vport);
+}
+
 // UDP_SEGMENT: one send of many datagrams.
 static void test_veth_udp_gso(void **state)
 {
@@ -525,6 +610,7 @@ static void test_veth_udp_gso(void **state)
 	uint32_t offset = 0;
 
 	(void)state;
+	vport_set_offloads(vport, OFFLOAD_ALL);
 	fixture_run("ip addr add 10.8.8.1/24 dev vp-a");
 	fixture_run("ip neigh add 10.8.8.2 lladdr 02:00:00:00:00:02 dev vp-a");
 	inet_pton(AF_INET, "10.8.8.2", &to.sin_addr);
@@ -615,14 +701,13 @@ static void test_veth_xdp(void **state)
 static void test_gso_hostile(void **state)
 {
 	static struct large large;
-	static uint8_t scratch[GSO_MAX_FRAME];
 	unsigned int refused = 0, cut = 0;
 
 	(void)state;
 	srand(4711);
 	for (unsigned int i = 0; i < 100000; i++) {
 		uint32_t payload = (uint32_t)rand() % 300;
-		uint8_t *exact;
+		struct rte_mbuf *packet, *part;
 		struct gso gso;
 		unsigned int segments = 0;
 
@@ -631,19 +716,23 @@ static void test_gso_hostile(void **state)
 		for (int flips = rand() % 3; flips > 0; flips--)
 			large.frame[rand() % (int)large.headers] = (uint8_t)rand();
 		large.length -= (uint32_t)rand() % 3 ? 0 : (uint32_t)rand() % large.length;
-		exact = malloc(large.length ? large.length : 1);
-		memcpy(exact, large.frame, large.length);
-		if (gso_start(&gso, exact, large.length, &large.vnet)) {
+		packet = packet_from_bytes(large.frame, large.length);
+		if (offload_from_virtio(packet, &large.vnet)) {
 			refused++;
-		} else {
+		} else if (packet_is_large(packet)) {
+			gso_start(&gso, packet);
 			while (gso_more(&gso)) {
-				rte_pktmbuf_free(gso_next(&gso, scratch));
+				part = gso_next(&gso);
+				if (part->ol_flags & PACKET_OFFLOADS)
+					offload_complete(part);
+				rte_pktmbuf_free(part);
 				segments++;
 			}
+			assert_int_equal(segments, packet_wire_count(packet));
 			cut++;
 			assert_in_range(segments, 1, 300 / 8 + 1);
 		}
-		free(exact);
+		rte_pktmbuf_free(packet);
 	}
 	print_message("hostile: %u refused, %u cut\n", refused, cut);
 	assert_true(refused > 1000 && cut > 1000);
@@ -678,6 +767,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_veth_oversize, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_veth_vlan, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_veth_checksum, fixture_check_leaks),
+		cmocka_unit_test_teardown(test_veth_large_whole, fixture_check_leaks),
+		cmocka_unit_test_teardown(test_tap_large_whole, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_veth_gso, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_veth_udp_gso, fixture_check_leaks),
 		cmocka_unit_test_teardown(test_veth_deleted, fixture_check_leaks),

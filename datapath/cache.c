@@ -129,16 +129,27 @@ bool cache_bits_add(uint64_t bits[KEY_WORDS], unsigned int word, uint64_t more)
 	return true;
 }
 
+static bool add_field(uint64_t bits[KEY_WORDS], const struct field *field)
+{
+	bool new = false;
+
+	for (unsigned int i = 0; field && i < field->size; i++)
+		new |= cache_bits_add(bits, (field->offset + i) / 8,
+				      UINT64_C(0xff) << (field->offset + i) % 8 * 8);
+	return new;
+}
+
 bool cache_bits_add_sources(uint64_t bits[KEY_WORDS], const struct program *program)
 {
 	bool new = false;
 
 	program_for_each_op (op, program) {
-		const struct field *field = ((const struct op_move *)op)->source.field;
+		const struct op_learn *learn = (const struct op_learn *)op;
 
-		for (unsigned int i = 0; op->code == OP_MOVE && i < field->size; i++)
-			new |= cache_bits_add(bits, (field->offset + i) / 8,
-					      UINT64_C(0xff) << (field->offset + i) % 8 * 8);
+		if (op->code == OP_MOVE)
+			new |= add_field(bits, ((const struct op_move *)op)->source.field);
+		for (unsigned int i = 0; op->code == OP_LEARN && i < learn->n_specs; i++)
+			new |= add_field(bits, learn->specs[i].source.field);
 	}
 	return new;
 }

@@ -38,9 +38,11 @@ enum cache_kind {
 	CACHE_LIST, // ops
 };
 
+struct learn_entry;
+
 struct cache_entry {
 	// One line: what it is, and counts that wait.
-	uint64_t generation;
+	_Alignas(64) uint64_t generation;
 	uint64_t bytes;
 	uint32_t packets; // not given to the flows yet
 	uint32_t path; // chunks: pairs of counters, a flow's and a table's
@@ -56,8 +58,10 @@ struct cache_entry {
 	bool missed; // the last lookup found nothing
 	bool queued; // in the queue of those with counts; stays with the place
 	uint8_t words[CACHE_REWRITE_WORDS]; // of the core line
+	struct learn_entry
+		*learned; // what the packet teaches is known: it goes on being so. Or NULL
 
-	_Alignas(64) uint64_t key[CACHE_KEY_WORDS / 2];
+	uint64_t key[CACHE_KEY_WORDS / 2]; // on a line of its own
 	uint64_t mask[CACHE_REWRITE_WORDS]; // bits that change
 	uint64_t value[CACHE_REWRITE_WORDS];
 	uint64_t key_more[CACHE_KEY_WORDS / 2]; // of wide keys
@@ -94,6 +98,8 @@ struct cache_record {
 	uint8_t n; // CACHE_MAX_PATH + 1: too long
 	uint8_t n_vlans; // of the packet as it came
 	uint8_t n_groups; // that chose a bucket; more than one is too many
+	uint8_t n_learns; // more than one is too many
+	struct learn_entry *learned; // that the packet's learn action found; NULL: it was new
 	uint16_t bucket; // index of what the first one chose
 	uint32_t group_id;
 	struct cache_step steps[CACHE_MAX_PATH];
@@ -194,6 +200,17 @@ static inline void cache_note_bucket(struct forward *forward, uint32_t group_id,
 		record->group_id = group_id;
 		record->bucket = bucket;
 	}
+}
+
+static inline void cache_note_learned(struct forward *forward, struct learn_entry *learned,
+				      unsigned int packet)
+{
+	struct cache_record *record = &forward->worker->cache->records[packet];
+
+	if (!(forward->recorded >> packet & 1))
+		return;
+	record->n_learns += record->n_learns < 2;
+	record->learned = learned;
 }
 
 // An op of a list, with the table and the nesting that it runs in.

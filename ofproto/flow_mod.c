@@ -359,9 +359,9 @@ int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct 
 		rcu_defer(program_free, program);
 		return -ENOMEM;
 	}
-	forwarding_changed(bridge->forwarding);
 	learn_changed(flow);
 	learn_detach(old);
+	forwarding_changed(bridge->forwarding);
 	rcu_defer(program_free, old);
 	if (timeout_change(bridge, flow) < 0)
 		log_warning("no memory for the timeouts of a flow of bridge %s", bridge->name);

@@ -163,7 +163,7 @@ struct cache_probe {
 
 void cache_find(struct cache *cache, const struct forward *forward, uint64_t packets,
 		struct cache_probe *probe);
-// A place for the key of packet `i`, empty but for the key. NULL: there is an entry by now.
+// A place for the key of packet `i`, empty but for the key. NULL: there is an entry by now, or no room.
 struct cache_entry *cache_place(struct cache *cache, struct forward *forward,
 				struct cache_probe *probe, unsigned int i);
 // Make the entry of packet `i` from what was noted of it.

@@ -73,14 +73,25 @@ static struct table_shape *shape_find(const struct table *table, uint64_t hash, 
 	return NULL;
 }
 
-static struct table_shape *shape_get(struct table *table, const struct mask *mask, bool is_clause)
+// Masks of flows are interned.
+static struct table_shape *shape_of(const struct table *table, const struct mask *mask,
+				    bool is_clause)
+{
+	struct table_shape *recent = table->recent;
+
+	if (recent && recent->mask == mask && recent->is_clause == is_clause)
+		return recent;
+	return shape_find(table, shape_hash(is_clause, mask->word, mask->bits, mask->n_words),
+			  is_clause, mask->word, mask->bits, mask->n_words);
+}
+
+static struct table_shape *shape_make(struct table *table, const struct mask *mask, bool is_clause)
 {
 	uint64_t hash = shape_hash(is_clause, mask->word, mask->bits, mask->n_words);
-	struct table_shape *shape =
-		shape_find(table, hash, is_clause, mask->word, mask->bits, mask->n_words);
+	struct table_shape *shape;
 
-	if (shape || table_index_reserve(&table->shapes) < 0)
-		return shape;
+	if (table_index_reserve(&table->shapes) < 0)
+		return NULL;
 	shape = calloc(1, sizeof(*shape));
 	if (!shape)
 		return NULL;
@@ -91,11 +102,23 @@ static struct table_shape *shape_get(struct table *table, const struct mask *mas
 	return shape;
 }
 
+static struct table_shape *shape_get(struct table *table, const struct mask *mask, bool is_clause)
+{
+	struct table_shape *shape = shape_of(table, mask, is_clause);
+
+	if (!shape)
+		shape = shape_make(table, mask, is_clause);
+	table->recent = shape;
+	return shape;
+}
+
 static void shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
 	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
 	table_lpm_forget(table, shape);
+	if (table->recent == shape)
+		table->recent = NULL;
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
 }
@@ -337,17 +360,12 @@ int table_replace(struct table *table, struct flow *old, struct flow *flow)
 	return 0;
 }
 
-static struct flow *find_kind(const struct table *table, bool is_clause, const uint8_t *word,
-			      const uint64_t *bits, const uint64_t *values, unsigned int n_words,
-			      uint16_t priority)
+static struct flow *find_in_shape(const struct table *table, const struct table_shape *shape,
+				  const uint64_t *values, uint16_t priority)
 {
-	const struct table_shape *shape = shape_find(
-		table, shape_hash(is_clause, word, bits, n_words), is_clause, word, bits, n_words);
-	uint64_t hash;
+	const unsigned int n_words = shape->mask->n_words;
+	const uint64_t hash = flow_hash(shape->index.hash, priority, values, n_words);
 
-	if (!shape)
-		return NULL;
-	hash = flow_hash(shape->index.hash, priority, values, n_words);
 	for (struct table_index_node *node = table_index_chain(&table->index, hash); node;
 	     node = node->next) {
 		struct flow *flow = container_of(node, struct flow, index);
@@ -359,29 +377,62 @@ static struct flow *find_kind(const struct table *table, bool is_clause, const u
 	return NULL;
 }
 
-static struct flow *find(const struct table *table, const uint8_t *word, const uint64_t *bits,
-			 const uint64_t *values, unsigned int n_words, uint16_t priority)
+static struct flow *find_kind(const struct table *table, bool is_clause,
+			      const struct packed_match *match, uint16_t priority)
 {
-	struct flow *flow = find_kind(table, false, word, bits, values, n_words, priority);
+	const struct table_shape *shape =
+		shape_find(table, shape_hash(is_clause, match->word, match->bits, match->n_words),
+			   is_clause, match->word, match->bits, match->n_words);
 
-	if (!flow && table->clauses)
-		flow = find_kind(table, true, word, bits, values, n_words, priority);
-	return flow;
+	return shape ? find_in_shape(table, shape, match->values, priority) : NULL;
 }
 
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
 {
 	struct packed_match packed;
+	struct flow *flow;
 
 	packed_match_from(&packed, match);
-	return find(table, packed.word, packed.bits, packed.values, packed.n_words, priority);
+	flow = find_kind(table, false, &packed, priority);
+	if (!flow && table->clauses)
+		flow = find_kind(table, true, &packed, priority);
+	return flow;
 }
 
 struct flow *table_find_like(const struct table *table, const struct flow *like)
 {
-	const struct mask *mask = like->mask;
+	const struct table_shape *shape = shape_of(table, like->mask, false);
+	struct flow *flow =
+		shape ? find_in_shape(table, shape, like->values, like->priority) : NULL;
 
-	return find(table, mask->word, mask->bits, like->values, mask->n_words, like->priority);
+	if (flow || !table->clauses)
+		return flow;
+	shape = shape_of(table, like->mask, true);
+	return shape ? find_in_shape(table, shape, like->values, like->priority) : NULL;
+}
+
+void table_prefetch(const struct table *table, struct flow *flow)
+{
+	const struct table_shape *shape = shape_of(table, flow->mask, flow_is_clause(flow));
+	const struct classifier *classifier;
+
+	if (!shape || !table->index.n_buckets)
+		return;
+	flow->index.hash =
+		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
+	__builtin_prefetch(&table->index.buckets[flow->index.hash & (table->index.n_buckets - 1)],
+			   1);
+	classifier = shape->part ? shape->part->classifier : NULL;
+	if (classifier && classifier->template->prefetch)
+		classifier->template->prefetch(classifier, flow);
+}
+
+void table_prefetch_more(const struct table *table, const struct flow *flow)
+{
+	const struct table_index_node *node = table_index_chain(&table->index, flow->index.hash);
+
+	if (node)
+		__builtin_prefetch(node);
 }
 
 uint32_t table_size(const struct table *table)

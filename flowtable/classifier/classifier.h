@@ -54,6 +54,8 @@ struct classifier_template {
 	void (*remove)(struct classifier *classifier, struct flow *flow);
 	void (*replace)(struct classifier *classifier, struct flow *old, struct flow *flow);
 	size_t (*memory)(const struct classifier *classifier);
+	// The flow is about to be inserted. NULL: nothing to gain.
+	void (*prefetch)(const struct classifier *classifier, const struct flow *flow);
 };
 
 enum classifier_template_id {

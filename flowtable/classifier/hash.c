@@ -54,24 +54,54 @@ static uint64_t *array_find(struct hash_array *array, uint64_t hash, const struc
 	return slot;
 }
 
-// A slot for a new key: empty, or removed and free for reuse. NULL if both buckets are full.
-static uint64_t *array_find_free(struct hash_array *array, uint64_t hash)
+// A slot that is empty, or removed and free for reuse.
+static uint64_t *bucket_find_free(struct hash_bucket *bucket)
 {
-	uint32_t index[] = { hash_home(array, hash), hash_alternate(array, hash) };
-
-	for (unsigned int b = 0; b < 2; b++)
-		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
-			uint64_t *slot = &array->buckets[index[b]].slots[i];
-
-			if (*slot == SLOT_EMPTY || *slot == SLOT_REMOVED)
-				return slot;
-		}
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++)
+		if (bucket->slots[i] == SLOT_EMPTY || bucket->slots[i] == SLOT_REMOVED)
+			return &bucket->slots[i];
 	return NULL;
 }
 
 static void slot_publish(uint64_t *slot, uint64_t tag, const struct flow *head)
 {
 	rcu_publish(slot, tag << SLOT_TAG_SHIFT | (uint64_t)(uintptr_t)head);
+}
+
+// A slot of a full bucket whose key is at home there and now in its alternate bucket as well: lookups,
+// which ask the home first, find it before, after and in between. NULL if there is none.
+static uint64_t *bucket_move_one(struct hash_array *array, uint32_t bucket)
+{
+	uint64_t *slots = array->buckets[bucket].slots;
+
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
+		const uint64_t hash = flow_hash(array, hash_slot_flow(slots[i]));
+		uint64_t *other;
+
+		if (hash_home(array, hash) != bucket)
+			continue;
+		other = bucket_find_free(&array->buckets[hash_alternate(array, hash)]);
+		if (!other)
+			continue;
+		array->n_used += *other == SLOT_EMPTY;
+		rcu_publish(other, slots[i]);
+		return &slots[i];
+	}
+	return NULL;
+}
+
+// A slot for a new key; NULL if there is no room.
+static uint64_t *array_find_free(struct hash_array *array, uint64_t hash)
+{
+	const uint32_t home = hash_home(array, hash);
+	const uint32_t alternate = hash_alternate(array, hash);
+	uint64_t *slot = bucket_find_free(&array->buckets[home]);
+
+	if (!slot)
+		slot = bucket_find_free(&array->buckets[alternate]);
+	if (!slot)
+		slot = bucket_move_one(array, home);
+	return slot ? slot : bucket_move_one(array, alternate);
 }
 
 static bool array_add(struct hash_array *array, uint64_t hash, struct flow *head)
@@ -209,6 +239,15 @@ static int hash_insert(struct classifier *classifier, struct flow *flow)
 	return rc;
 }
 
+static void hash_prefetch(const struct classifier *classifier, const struct flow *flow)
+{
+	const struct hash_array *array = ((const struct classifier_hashed *)classifier)->array;
+	const uint64_t hash = flow_hash(array, flow);
+
+	__builtin_prefetch(&array->buckets[hash_home(array, hash)], 1);
+	__builtin_prefetch(&array->buckets[hash_alternate(array, hash)], 1);
+}
+
 static bool bucket_has_empty(const struct hash_bucket *bucket)
 {
 	for (unsigned int i = 0; i < BUCKET_SLOTS; i++)
@@ -312,4 +351,5 @@ const struct classifier_template classifier_hash = {
 	.remove = hash_remove,
 	.replace = hash_replace,
 	.memory = hash_memory,
+	.prefetch = hash_prefetch,
 };

@@ -231,7 +231,8 @@ static int hash_insert(struct classifier *classifier, struct flow *flow)
 	int rc = 0;
 
 	if (slot)
-		slot_publish(slot, hash_tag(hash), chain_insert(hash_slot_flow(*slot), flow));
+		slot_publish(slot, hash_tag(hash),
+			     chain_insert(classifier, hash_slot_flow(*slot), flow));
 	else
 		rc = insert_key(hashed, flow);
 	if (rc == 0)
@@ -276,7 +277,7 @@ static void hash_remove(struct classifier *classifier, struct flow *flow)
 
 	if (!slot)
 		return;
-	head = chain_remove(hash_slot_flow(*slot), flow);
+	head = chain_remove(classifier, hash_slot_flow(*slot), flow);
 	if (head)
 		slot_publish(slot, hash_tag(hash), head);
 	else
@@ -291,15 +292,18 @@ static void hash_replace(struct classifier *classifier, struct flow *old, struct
 	uint64_t *slot = array_find(hashed->array, hash, old);
 
 	if (slot)
-		slot_publish(slot, hash_tag(hash), chain_replace(hash_slot_flow(*slot), old, flow));
+		slot_publish(slot, hash_tag(hash),
+			     chain_replace(classifier, hash_slot_flow(*slot), old, flow));
 }
 
 static void hash_destroy(void *classifier)
 {
 	struct classifier_hashed *hashed = classifier;
 
-	if (hashed)
+	if (hashed) {
+		chains_free(&hashed->base);
 		free(hashed->array);
+	}
 	free(hashed);
 }
 

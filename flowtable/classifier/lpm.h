@@ -33,11 +33,13 @@ struct lpm_entry {
 	struct lpm_entry *next; // published
 };
 
+struct rank_set;
 struct lpm_node {
 	uint32_t bits; // host order; those behind the length are 0
 	uint32_t length;
 	struct lpm_node *child[2]; // published; by the bit behind the prefix
 	struct lpm_entry *entries; // published; NULL: only a fork
+	struct rank_set *order; // control thread: of many entries; or NULL
 };
 
 struct lpm_block {
@@ -77,6 +79,13 @@ enum { LPM_N_ADDRESSES = 4 };
 // Is the mask a prefix of address number `address`, and something else? Its length, or -1.
 int lpm_place_of(const struct mask *mask, unsigned int address, struct lpm_place *place);
 bool lpm_place_equal(const struct lpm_place *a, const struct lpm_place *b);
+
+// The flows of a prefix (lpm_entries.c). The link to the flow's entry, or to NULL; the entry is filled
+// when it is added, freed after a grace period when it is removed.
+struct lpm_entry **lpm_entry_link(struct lpm_node *node, const struct flow *flow);
+void lpm_entry_add(struct lpm_node *node, struct lpm_entry *entry, struct flow *flow);
+void lpm_entry_remove(struct lpm_node *node, struct lpm_entry *entry);
+void lpm_entries_free(struct lpm_node *node);
 
 static inline uint32_t lpm_address(uint64_t word, unsigned int shift)
 {

@@ -483,7 +483,7 @@ int flow_mod_change(struct bridge *bridge, struct flow_change *change, struct er
 
 	if (change->remove) {
 		// It may be gone already: evicted, or removed to make room for the list.
-		if (change->remove->owner)
+		if (change->remove->owner && change->remove->state != FLOW_DYING)
 			remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
 		return 0;
 	}

@@ -54,6 +54,8 @@ int table_limits_check(const struct bridge *bridge, const struct flow_change *ch
 // One more flow is to come into the table, and takes no other's place: evict one, or say why it
 // cannot come. 0 or -ENOSPC.
 int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error *error);
+// A flow that had to make room in a bundle is out for good.
+void table_count_evicted(struct bridge *bridge, uint8_t table_id);
 // Is there room for one more flow, `pending` others being on their way?
 bool table_limits_have_room(const struct bridge *bridge, uint8_t table_id, uint32_t pending);
 // Does the table have a limit at all?

@@ -264,7 +264,9 @@ static int sort_flows(struct flow **flows, unsigned int n, const char *field_nam
 		field = field_find(field_name, strlen(field_name));
 		field = field ? tun_map_field(names, field) : NULL;
 		if (!field)
-			return error_set(error, EINVAL, "there is no field '%.64s' to sort by",
+			return error_set(error, EINVAL,
+					 "there is no field '%.64s' to sort by: priority and the "
+					 "fields that flows match are",
 					 field_name);
 	}
 	keys = malloc((n ? n : 1) * sizeof(*keys));

@@ -182,7 +182,7 @@ check "... tells of the vacancy" grep -q "vacancy=on vacancy_down=20% vacancy_up
 	<<<"$(vsctl dump-table-desc "$bridge")"
 check "a wrong vacancy is told" refused "two percentages" mod-table "$bridge" acl vacancy:80,20
 check "dump-table-features" grep -q "set_field:.* eth_src" <<<"$(vsctl dump-table-features "$bridge")"
-check "dump-group-features" grep -q "Type fast_failover" <<<"$(vsctl dump-group-features "$bridge")"
+check "dump-group-features" grep -q "fast failover group:" <<<"$(vsctl dump-group-features "$bridge")"
 check "dump-desc" grep -q "DP Description: $bridge" <<<"$(vsctl dump-desc "$bridge")"
 must "an empty switch" vsctl del-flows "$bridge"
 vsctl add-flow "$bridge" "table=1,priority=1,in_port=$pa,actions=$pb"

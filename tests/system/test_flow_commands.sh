@@ -67,6 +67,10 @@ echo "table=1,actions=nonsense" >>"$dir/a"
 check "a mistake in the file is told" refused "$dir/a:2700" replace-flows "$bridge" "$dir/a"
 check "... and nothing is replaced" vsctl diff-flows "$bridge" "$dir/b"
 
+check "versions of OpenFlow may be named" equal "$(vsctl -O OpenFlow10,openflow13 parse-flow "actions=1")" \
+	" actions=output:1"
+check "... in one word" equal "$(vsctl -OOpenFlow15 parse-flow "actions=1")" " actions=output:1"
+check "... if they are some" refused "no version of OpenFlow" --protocols=OpenFlow99 parse-flow "actions=1"
 check "a flow in canonical form" equal "$(vsctl parse-flow "tcp,nw_dst=10.0.0.0/255.0.0.0,actions=2")" \
 	" tcp,nw_dst=10.0.0.0/8 actions=output:2"
 check "flows of a file" equal "$(vsctl parse-flows "$dir/b" | wc -l)" 2699

@@ -383,11 +383,8 @@ static int set_up(struct store *store, struct error *error)
 
 	sqlite3_busy_timeout(store->db, 0);
 	// The file is ours alone: no shared memory file, and a second daemon is told.
-	// A million flows are as many pages as need be written: a new file gets large ones.
-	result = execute(store,
-			 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA trusted_schema=OFF; "
-			 "PRAGMA page_size=16384;",
-			 "open", error);
+	result = execute(store, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA trusted_schema=OFF;", "open",
+			 error);
 	if (!result)
 		result = check_identity(store, &fresh, &version, error);
 	if (!result)

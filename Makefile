@@ -6,6 +6,7 @@
 #   make bench        rates beside OVS-DPDK; bench-quick takes less than 3 minutes
 #   make install      PREFIX (default /usr/local) and DESTDIR are honoured
 #   SANITIZE=address,undefined    build with sanitizers
+#   PROFILE=1         build/profile/vswitchd, which counts the cycles of each stage (vsctl profile)
 #   CC=clang          build with clang
 
 CC ?= gcc
@@ -13,6 +14,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 SANITIZE ?=
+PROFILE ?=
 V ?= 0
 VERSION := 0.1.0
 
@@ -22,7 +24,15 @@ endif
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
-# Sanitized objects live apart; a second make that inherits BUILD does not go down once more.
+# Objects that count cycles live apart; a second make that inherits BUILD does not go down once more.
+ifneq ($(PROFILE),)
+ifeq ($(filter %/profile %/profile/sanitize,$(BUILD)),)
+override BUILD := $(BUILD)/profile
+endif
+CPPFLAGS += -DPROFILE
+endif
+
+# So do sanitized ones.
 ifneq ($(SANITIZE),)
 ifeq ($(filter %/sanitize,$(BUILD)),)
 override BUILD := $(BUILD)/sanitize
@@ -69,7 +79,7 @@ HOT_SOURCES := $(wildcard flowtable/classifier/*_lookup.c) flowtable/table_looku
 	l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
 	datapath/pipeline.c datapath/actions.c $(wildcard datapath/actions_*.c) datapath/learn_run.c \
 	datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c
-HOT_SOURCES += datapath/group_run.c datapath/nsh.c
+HOT_SOURCES += datapath/group_run.c datapath/nsh.c datapath/cache_lookup.c datapath/cache_compose.c datapath/cache_run.c
 HOT_SOURCES := $(wildcard $(HOT_SOURCES))
 
 SOURCES := $(filter-out $(HOT_SOURCES),$(foreach f,$(FOLDERS),$(wildcard $(f)/*.c)))
@@ -171,12 +181,18 @@ test:
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
 	@tests/run.sh lint unit system vm
 
-# Beside OVS-DPDK and testpmd; writes docs/BENCHMARKS.md and build/bench.json. The quick one has fewer
-# workloads and rounds, and writes only the latter.
+# Beside OVS-DPDK and testpmd; writes docs/BENCHMARKS.md, docs/benchmarks and build/bench*.json. The
+# quick one has fewer workloads and rounds, no curves, and writes only build/bench.json. NATIVE=PROGRAM
+# measures an ovs-vswitchd built for this processor, too.
 bench bench-quick:
 	@scripts/install-deps.sh build bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write)
+	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write) $(if $(NATIVE),--native $(NATIVE))
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+	@bench/run.sh --write curves
+	@$(MAKE) --no-print-directory -j$$(nproc) PROFILE=1 all
+	@bench/run.sh --write stages
+endif
 
 install: all
 	install -D -m 755 $(BUILD)/vswitchd $(DESTDIR)$(PREFIX)/sbin/vswitchd
@@ -194,7 +210,7 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/hot $(BUILD)/tests $(LIBRARY) $(BUILD)/vswitchd \
-		$(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash $(BUILD)/sanitize
+		$(BUILD)/vsctl $(BUILD)/vsctl.8 $(BUILD)/vsctl.bash $(BUILD)/sanitize $(BUILD)/profile
 
 export BUILD
 

@@ -1,118 +1,23 @@
 #!/usr/bin/env python3
-"""The switch beside OVS-DPDK and testpmd's bare forwarding, workload by workload.
-
-Usage: compare.py [--quick] [--rounds N] [--seconds S] [--write] [WORKLOAD...]
-
-Each workload is a file of bench/workloads; see bench/README.md.
-"""
+"""The switch beside OVS-DPDK and testpmd's bare forwarding, workload by workload: see README.md."""
 
 import argparse
-import configparser
 import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
+import curves
+import measure
 import peers
 import report
-import traffic
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.path.abspath(os.path.join(HERE, "..", os.environ.get("BUILD", "build")))
-SETTLE = 0.1  # seconds after a stopped switch goes on, before it is measured
-STEP = 0.1  # seconds between looks at a switch that warms up
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def tsc_mhz():
-    with open("/proc/cpuinfo") as info:
-        return float(next(line for line in info if line.startswith("cpu MHz")).split(":")[1])
-
-
-class Workload:
-    def __init__(self, name, patience):
-        path = os.path.join(HERE, "workloads", name + ".conf")
-        parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
-        parser.optionxform = str
-        if not parser.read(path):
-            known = sorted(file[:-5] for file in os.listdir(os.path.join(HERE, "workloads")))
-            sys.exit("no workload '%s'; there are: %s" % (name, " ".join(known)))
-        self.name = name
-        self.get = parser["workload"].get
-        self.title, self.about = self.get("title"), self.get("about")
-        self.quick = self.get("quick", "no") == "yes"
-        self.warm = float(self.get("warm", "2")) * patience
-
-    def cached(self, words):
-        """A capture, made once."""
-        path = os.path.join(BUILD, "bench", "-".join(words).replace("=", "") + ".pcap")
-        stamp = os.path.getmtime(traffic.__file__)
-        if not os.path.exists(path) or os.path.getmtime(path) < stamp:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            traffic.make_trace(path + ".new", words[0], words[1:])
-            for end in ("", ".back"):
-                if os.path.exists(path + ".new" + end):
-                    os.replace(path + ".new" + end, path + end)
-            os.utime(path)
-        return path
-
-    def make_traffic(self, shim, mhz):
-        words = self.get("traffic").split()
-        path = self.cached(words)
-        captures = [path] + ([path + ".back"] if os.path.exists(path + ".back") else [])
-        attack = self.get("attack")
-        if attack:
-            attack = (self.cached(attack.split()), self.get("attack-rate"))
-        mode = {"unique": "unique"}.get(self.get("replay"), "loop")
-        packets = int(traffic.options_of(words[1:]).get("packets", 4096))
-        made = peers.Traffic(captures, packets, mode, attack, shim, mhz)
-        if self.get("replay") == "yes":
-            made = peers.Traffic(captures, 1 << 30, mode, attack, shim, mhz)
-        return made
-
-    def make_rules(self, directory):
-        """The files of flows and, or None, groups."""
-        rules, groups = os.path.join(directory, "flows"), None
-        with open(rules, "w") as out:
-            out.write(self.get("flows", "").strip() + "\n")
-            source = self.get("flows-from")
-            if source:
-                words = source.split()
-                out.writelines(line + "\n" for line in traffic.make_rules(words[0], words[1:]))
-        if self.get("group"):
-            words = self.get("buckets-from").split()
-            groups = os.path.join(directory, "groups")
-            with open(groups, "w") as out:
-                out.write(",".join([self.get("group"), *traffic.make_rules(words[0], words[1:])]))
-                out.write("\n")
-        return rules, groups
-
-
-def rate_between(a, b):
-    """(packets a second that the thread had its core, share that was sent on)"""
-    seconds = (b[0] - a[0] - (b[1] - a[1])) / 1e9
-    received = b[2] - a[2]
-    if seconds <= 0:
-        return 0.0, None
-    return received / seconds, (b[3] - a[3]) / received if received else None
-
-
-def seconds_steady(rates):
-    """For how long the rate has neither risen nor swung, by rates taken every STEP."""
-    for count in range(len(rates), 9, -1):
-        last = rates[-count:]
-        third = count // 3
-        if 0 < max(last) < 1.2 * min(last) and statistics.median(
-                last[-third:]) < 1.01 * statistics.median(last[:third]):
-            return count * STEP
-    return 0
+import results
+import stages
+import vhost
+from workload import BUILD, HERE, Workload, build_shim, say, tsc_mhz
 
 
 class Run:
@@ -123,8 +28,9 @@ class Run:
         self.core, self.shim, self.mhz = core, shim, mhz
         self.steady = max(1.5, workload.warm / 4)
         self.alive = []
+        self.began = {"ours": None, "ovs default": None}
         self.row = {"name": workload.name, "title": workload.title, "about": workload.about,
-                    "failures": {}, "rates": {}, "sent": {}, "time_to_80": {}}
+                    "failures": {}, "rates": {}, "sent": {}, "time_to_80": {}, "steady": {}}
 
     def start(self, kind):
         peer = kind(os.path.join(self.dir, kind.name), self.core)
@@ -144,35 +50,6 @@ class Run:
             self.alive.remove(peer)
         peer.end()
 
-    def warm_up(self, peer, seconds):
-        """Samples from its first packet on; ends early when the rate has been steady for a while."""
-        samples, rates = [peer.sample()], []
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(STEP)
-            samples.append(peer.sample())
-            rates.append(rate_between(samples[-2], samples[-1])[0])
-            if seconds_steady(rates) >= self.steady:
-                break
-        return samples
-
-    def time_to_80(self, peer, samples, final):
-        """Milliseconds from the arrival of packets until the rate is four fifths of the last."""
-        start = next((a[0] for a, b in zip(samples, samples[1:]) if b[2] > 0), None)
-        for a, b in zip(samples, samples[1:]):
-            if start and rate_between(a, b)[0] >= 0.8 * final:
-                return (a[0] - peer.started) / 1e6
-        return None
-
-    def measure(self, peer):
-        peer.resume()
-        time.sleep(SETTLE)
-        first = peer.sample()
-        time.sleep(self.options.seconds)
-        last = peer.sample()
-        peer.stop()
-        return rate_between(first, last)
-
     def windows(self, group):
         """Measure peers in turns; rates by name."""
         for _ in range(self.options.rounds):
@@ -180,7 +57,7 @@ class Run:
                 if name in self.row["failures"]:
                     continue
                 try:
-                    rate, sent = self.measure(peer)
+                    rate, sent = measure.window(peer, self.options.seconds)
                 except (peers.Failure, OSError, ValueError, KeyError) as failure:
                     self.fail(peer, name, failure)
                     continue
@@ -188,10 +65,16 @@ class Run:
                 self.row["sent"].setdefault(name, []).append(sent)
 
     def warm_and_stop(self, peer, name, seconds):
+        """Early samples, if it has just started."""
+        early = []
         try:
-            samples = self.warm_up(peer, seconds)
+            if name in self.began:
+                self.began[name] = peer.began()
+                early = measure.watch_start(peer)
+            samples, steady = measure.warm_up(peer, seconds, self.steady)
+            self.row["steady"][name] = steady
             peer.stop()
-            return samples
+            return early + samples
         except (peers.Failure, OSError, ValueError, KeyError) as failure:
             self.fail(peer, name, failure)
             return None
@@ -201,40 +84,53 @@ class Run:
         self.traffic = workload.make_traffic(self.shim, self.mhz)
         self.row["replayed"] = not self.traffic.infinite
         self.rules, self.groups = workload.make_rules(self.dir)
-        floor, ours, ovs, early = None, None, None, {}
-        floor = self.start(peers.Floor)
+        early = {}
+        kinds = vhost.kinds(int(workload.vhost)) if workload.vhost else peers.KINDS
+        floor = self.start(kinds[0])
         if floor:
             floor.stop()
-        ours = self.start(peers.Ours)
+        ours = self.start(kinds[1])
         if ours:
             early["ours"] = self.warm_and_stop(ours, "ours", min(workload.warm, 3))
-        if not self.options.no_ovs:
-            ovs = self.start(peers.Ovs)
         base = [(peer.name, peer) for peer in (floor, ours) if peer]
-        if not ovs:
+        if self.options.no_ovs:
             self.windows(base)
-        else:
-            settings = list(peers.Ovs.settings)
-            if self.options.quick:
-                settings.remove("smc")
-            for setting in settings:
-                name = "ovs " + setting
-                if ovs not in self.alive:
-                    break
-                if setting != settings[0]:
-                    ovs.resume()
-                    ovs.set(setting)
-                warm = workload.warm / (1 if setting == settings[1] else 2)
-                if self.options.quick:
-                    warm = min(warm, 3)
-                early[name] = self.warm_and_stop(ovs, name, warm)
-                self.windows(base + [(name, ovs)])
-        for name, peer in (("ours", ours), ("ovs default", ovs)):
+        for kind in () if self.options.no_ovs else kinds[2:] if self.options.native else kinds[2:3]:
+            self.run_ovs(self.start(kind), base, early)
+        for name in self.began:
             rates = self.row["rates"].get(name)
             if rates and early.get(name):
-                self.row["time_to_80"][name] = self.time_to_80(
-                    peer, early[name], statistics.median(rates))
+                self.row["time_to_80"][name] = measure.time_to_80(
+                    self.began[name], early[name], statistics.median(rates))
         return self.row
+
+    def run_ovs(self, ovs, base, early):
+        """With its settings one after the other; then it is ended."""
+        if not ovs:
+            if not self.row["rates"]:
+                self.windows(base)
+            return
+        settings = list(ovs.settings)
+        if self.options.quick and ovs.prefix == peers.Ovs.prefix:
+            settings = [name for name in settings if name in QUICK_SETTINGS]
+        for setting in settings:
+            name = ovs.prefix + setting
+            if ovs not in self.alive:
+                return
+            try:
+                ovs.resume()
+                ovs.set(setting)
+            except (peers.Failure, OSError, ValueError) as failure:  # the others may still do
+                say("    %s failed: %s" % (name, failure))
+                self.row["failures"][name] = str(failure)
+                continue
+            warm = self.workload.warm / (1 if setting == "smc" else 2)
+            if self.options.quick:
+                warm = min(warm, 3)
+            early[name] = self.warm_and_stop(ovs, name, warm)
+            self.windows(base + [(name, ovs)])
+        ovs.end()
+        self.alive.remove(ovs)
 
     def end(self):
         for peer in self.alive:
@@ -242,46 +138,58 @@ class Run:
         self.alive = []
 
 
-def build_shim():
-    path = os.path.join(BUILD, "bench", "replay.so")
-    source = os.path.join(HERE, "replay.c")
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", path, source],
-                       check=True)
-    return path
+USAGE = """bench/run.sh [OPTION]... [WORKLOAD...]        rates, workload by workload
+       bench/run.sh [OPTION]... curves [CURVE...]    rates as one number grows
+       bench/run.sh [OPTION]... stages [WORKLOAD...] where our cycles go (make PROFILE=1)"""
+KINDS = ("curves", "stages")
+QUICK_SETTINGS = ("default", "smc, emc 1")
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="bench/run.sh", usage=USAGE)
     parser.add_argument("--quick", action="store_true", help="fewer workloads, under 3 minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of one measurement")
     parser.add_argument("--patience", type=float, default=1,
                         help="OVS may take so many times as long to warm up as the workload says")
+    parser.add_argument("--native", metavar="PROGRAM",
+                        help="also this ovs-vswitchd, which was built for this processor")
     parser.add_argument("--no-ovs", action="store_true", help="only the floor and the switch")
-    parser.add_argument("--write", action="store_true", help="write docs/BENCHMARKS.md")
-    parser.add_argument("workload", nargs="*")
+    parser.add_argument("--write", action="store_true",
+                        help="write what is measured into docs/BENCHMARKS.md and docs/benchmarks")
+    parser.add_argument("--render", action="store_true",
+                        help="measure nothing, write docs/BENCHMARKS.md anew")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
-    options.rounds = options.rounds or (2 if options.quick else 4)
-    options.seconds = options.seconds or (0.3 if options.quick else 0.5)
+    options.kind = options.names.pop(0) if options.names[:1] and options.names[0] in KINDS else None
+    shorter = options.quick or options.kind == "curves"
+    if options.rounds is None:
+        options.rounds = 2 if shorter else 4
+    if options.seconds is None:
+        options.seconds = 0.3 if shorter else 0.5
+    if options.rounds < 1 or not 0 < options.seconds <= 60 or options.patience <= 0:
+        parser.error("--rounds, --seconds (at most 60) and --patience must be more than 0")
+    if options.kind == "curves" and set(options.names) - set(curves.names()):
+        parser.error("the curves are: " + " ".join(curves.names()))
+    if options.native and not os.access(options.native, os.X_OK):
+        parser.error("--native takes an ovs-vswitchd, and '%s' is no program" % options.native)
+    peers.OvsNative.binary = options.native and os.path.abspath(options.native)
     return options
 
 
-def run_all(options, directory):
-    os.environ["PATH"] = "%s:%s:/usr/sbin" % (BUILD, os.environ["PATH"])
-    core, shim, mhz = os.cpu_count() - 1, build_shim(), tsc_mhz()
+def workload_names():
     with open(os.path.join(HERE, "workloads", "ORDER")) as order:
-        names = options.workload or order.read().split()
-    workloads = [Workload(name, options.patience) for name in names]
-    if options.quick and not options.workload:
-        workloads = [workload for workload in workloads if workload.quick]
+        return order.read().split()
+
+
+def run_workloads(workloads, options, directory, machine):
+    """Rows, in their order; done with each as it comes."""
     rows, start = [], time.monotonic()
     for number, workload in enumerate(workloads, 1):
         say("%d/%d %s: %s" % (number, len(workloads), workload.title, workload.about))
         here = os.path.join(directory, workload.name)
         os.makedirs(here)
-        run = Run(workload, options, here, core, shim, mhz)
+        run = Run(workload, options, here, *machine)
         try:
             run.run()
         except (peers.Failure, OSError, ValueError, KeyError) as failure:
@@ -289,21 +197,38 @@ def run_all(options, directory):
         finally:
             run.end()  # what a second signal leaves of it ends with this program
             shutil.rmtree(here, ignore_errors=True)
-        row = report.summarize(run.row, workload, mhz, rows)
+        row = report.summarize(run.row, workload, machine[2], rows)
         rows.append(row)
         say("    " + report.one_line(row))
-        report.write_json(os.path.join(BUILD, "bench.json"), rows, options, mhz)
+        yield row
     say("")
     say(report.text_table(rows))
-    say("%d workloads in %.0f s; %s/bench.json" % (len(rows), time.monotonic() - start, BUILD))
-    if options.write:
-        path = os.path.join(HERE, "..", "docs", "BENCHMARKS.md")
-        report.write_markdown(path, rows, options, mhz)
-        say("written: docs/BENCHMARKS.md")
+    say("%d workloads in %.0f s" % (len(rows), time.monotonic() - start))
+
+
+def run_all(options, directory):
+    os.environ["PATH"] = "%s:%s:/usr/sbin" % (BUILD, os.environ["PATH"])
+    machine = os.cpu_count() - 1, build_shim(), tsc_mhz()
+    store = results.Store(options, machine[2])
+    if options.kind == "curves":
+        curves.run_all(options.names, options, directory, *machine, store.add)
+    else:
+        workloads = [Workload(name, options.patience) for name in options.names or workload_names()]
+        if options.quick and not options.names:
+            workloads = [workload for workload in workloads if workload.quick]
+        if options.kind == "stages":
+            stages.run_all(workloads, options, directory, *machine, store.add)
+        else:
+            for row in run_workloads(workloads, options, directory, machine):
+                store.add(row)
+    say("written: " + ", ".join(store.finish()))
 
 
 def main():
     options = parse()
+    if options.render:
+        say("written: " + ", ".join(results.render()))
+        return
     if os.geteuid():
         sys.exit("The benchmark needs root: DPDK pins memory, and processes are placed on cores.")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

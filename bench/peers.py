@@ -6,11 +6,13 @@ alternate quickly, A B C A B C, and a warm switch stays warm.
 
 import ctypes
 import json
+import mmap
 import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -19,6 +21,11 @@ OVS_DPDK = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 INFINITE_PACKETS = 32768  # more packets than that take too many buffers: they are replayed
 LIBC = ctypes.CDLL(None)
+
+
+def schedule_of(pid, thread):
+    with open("/proc/%d/task/%d/schedstat" % (pid, thread)) as stat:
+        return tuple(map(int, stat.read().split()[:2]))
 
 
 class Failure(Exception):
@@ -49,15 +56,18 @@ def run(*command, timeout=60, environment=None, text=None):
 class Traffic:
     """What a workload's packets are: the captures, how they are replayed, the ports they enter."""
 
-    def __init__(self, captures, packets, mode, attack, shim, mhz):
+    def __init__(self, captures, packets, mode, attack, shim, mhz, control=None):
         self.captures = captures
         self.packets = packets
-        self.infinite = mode == "loop" and not attack and packets <= INFINITE_PACKETS
+        self.infinite = mode == "loop" and not attack and not control and (
+            packets <= INFINITE_PACKETS)
         self.environment = dict(os.environ)
         if not self.infinite:
             self.environment.update(LD_PRELOAD=shim, REPLAY=mode, REPLAY_TSC_MHZ="%.3f" % mhz)
             if attack:
                 self.environment.update(REPLAY_ATTACK=attack[0], REPLAY_ATTACK_RATE=attack[1])
+            if control:
+                self.environment.update(REPLAY_CONTROL=control.path)
 
     def devices(self):
         """DPDK devices in the order of ports 1, 2: the second is another source, or a sink."""
@@ -67,6 +77,29 @@ class Traffic:
 
     def buffers(self):
         return 32768 + (self.packets * len(self.captures) if self.infinite else 0)
+
+
+class Control:
+    """What replay.c replays, changed while everything runs (struct control there)."""
+
+    FORMAT = "=III500s"
+
+    def __init__(self, path):
+        self.path, self.generation = path, 0
+        size = struct.calcsize(self.FORMAT)
+        with open(path, "wb") as file:
+            file.write(bytes(size))
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), size)
+        self.capture, self.flows = "", 0
+
+    def set(self, silent, capture=None, flows=None):
+        self.capture = self.capture if capture is None else capture
+        self.flows = self.flows if flows is None else flows
+        self.generation += 1
+        self.memory[4:] = struct.pack(self.FORMAT, 0, silent, self.flows,
+                                      self.capture.encode())[4:]
+        self.memory[:4] = struct.pack("=I", self.generation)
 
 
 class Peer:
@@ -114,10 +147,20 @@ class Peer:
                     return True
         return False
 
+    def schedule(self):
+        """Nanoseconds for which the forwarding thread ran, and for which it was ready but did not
+        have its core."""
+        return schedule_of(self.pid, self.thread)
+
     def preempted(self):
-        """Nanoseconds for which the forwarding thread was ready but did not have its core."""
-        with open("/proc/%d/task/%d/schedstat" % (self.pid, self.thread)) as stat:
-            return int(stat.read().split()[1])
+        return self.schedule()[1]
+
+    def began(self):
+        """When the first packet came, by the clock of samples. Asked soon after."""
+        return self.started
+
+    def replace_rules(self, rules):
+        pass
 
     def sample(self):
         """(time, time without its core, packets received, packets sent)"""
@@ -155,28 +198,24 @@ class Peer:
         raise NotImplementedError
 
 
-class Floor(Peer):
-    """dpdk-testpmd in its io mode: packets go from port to port, nobody looks at them."""
+class Testpmd(Peer):
+    """dpdk-testpmd, at its prompt. Files of DPDK's own there are none (--no-shconf)."""
 
-    name = "testpmd"
-
-    def start(self, traffic, _rules, _groups, _macs=None):
-        megabytes = traffic.buffers() * 3 // 1024 + 128
-        devices = traffic.devices()
+    def spawn_testpmd(self, megabytes, cores, devices, words, environment):
         process = self.spawn(
             # Its prompt is not buffered; what it prints before must not come later.
-            ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "--no-shconf", "-m", str(megabytes), "--no-pci",
-             "--no-telemetry", "--file-prefix=floor-%d" % os.getpid(), "-l", "0,%d" % self.core,
-             *("--vdev=" + device for device in devices), "--",
-             "--total-num-mbufs=%d" % traffic.buffers(), "--forward-mode=io", "--burst=32",
-             "--no-lsc-interrupt", "-i"],
-            traffic.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT)
+            ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "--no-shconf", "-m", str(megabytes),
+             "--no-pci", "--no-telemetry", "--file-prefix=%s-%d" % (self.name, os.getpid()), *cores,
+             *("--vdev=" + device for device in devices), "--", "--forward-mode=io", "--burst=32",
+             "--no-lsc-interrupt", "-i", *words],
+            environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.pid = process.pid
         self.output, self.seen = b"", threading.Condition()
         threading.Thread(target=self.read_output, args=(process,), daemon=True).start()
+
+    def begin(self, command="start"):
         self.ask("", 60)
-        self.ask("start", 20)
+        self.ask(command, 20)
         self.wait_for(lambda: self.find_thread("worker|lcore"), 5, "start its worker")
 
     def read_output(self, process):
@@ -209,6 +248,18 @@ class Floor(Peer):
                 sum(map(int, re.findall(r"TX-packets: *(\d+)", text))))
 
 
+class Floor(Testpmd):
+    """Its io mode: packets go from port to port, nobody looks at them."""
+
+    name = "testpmd"
+
+    def start(self, traffic, _rules, _groups, _macs=None):
+        self.spawn_testpmd(traffic.buffers() * 3 // 1024 + 128, ["-l", "0,%d" % self.core],
+                           traffic.devices(), ["--total-num-mbufs=%d" % traffic.buffers()],
+                           traffic.environment)
+        self.begin()
+
+
 class Ours(Peer):
     name = "ours"
 
@@ -234,14 +285,27 @@ class Ours(Peer):
         self.socket.settimeout(60)
         self.socket.connect(path)
         self.replies = self.socket.makefile("rb")
+        self.find_thread("^worker-0")
+        self.add_ports(traffic)
+
+    def add_ports(self, traffic):
         first, second = traffic.devices()
-        self.started = time.monotonic_ns()
-        self.vsctl("add-port", "br", "p2", "type=dpdk", "ofport_request=2",
-                   "options:dpdk-devargs=" + second)
-        self.started = time.monotonic_ns()
-        self.vsctl("add-port", "br", "p1", "type=dpdk", "ofport_request=1",
-                   "options:dpdk-devargs=" + first)
-        self.wait_for(lambda: self.find_thread("^worker-0"), 5, "start its worker")
+        self.add_port("p2", 2, "type=dpdk", "options:dpdk-devargs=" + second)
+        self.started, (self.ran, self.waited) = time.monotonic_ns(), self.schedule()
+        self.add_port("p1", 1, "type=dpdk", "options:dpdk-devargs=" + first)
+
+    def add_port(self, name, number, *words):
+        self.vsctl("add-port", "br", name, "ofport_request=%d" % number, *words)
+
+    def began(self):
+        # Before its first packet the worker slept but for a nap now and then; since, it ran.
+        ran, waited = self.schedule()
+        now = time.monotonic_ns()
+        return max(self.started, now - (ran - self.ran) - (waited - self.waited))
+
+    def replace_rules(self, rules):
+        self.vsctl("del-flows", "br")
+        self.vsctl("add-flows", "br", rules)
 
     def counters(self):
         self.socket.sendall(b'{"id":1,"commands":[{"name":"dump-ports","args":["br"]}]}\n')
@@ -255,17 +319,23 @@ class Ovs(Peer):
     """Open vSwitch with DPDK as Debian packages it, in a directory of its own."""
 
     name = "OVS-DPDK"
-    # Changed while it runs, in this order; "best" is the best of all.
+    prefix = "ovs "
+    binary = OVS_DPDK
+    load_seconds = 300  # rules may take so long
+    # Changed while it runs, in this order; "best" is the best of all. Words with a space in them
+    # are for ovs-appctl, others for other_config.
     settings = {
         "default": (),
         "smc": ("smc-enable=true", "flow-limit=1000000", "max-idle=300000"),
         "smc, emc 1": ("smc-enable=true", "flow-limit=1000000", "max-idle=300000",
                        "emc-insert-inv-prob=1"),
+        "smc, emc 0": ("smc-enable=true", "flow-limit=1000000", "max-idle=300000",
+                       "emc-insert-inv-prob=0"),
     }
 
     def start(self, traffic, rules, groups, macs=None):
-        if not os.path.exists(OVS_DPDK):
-            raise Failure("Debian's openvswitch-switch-dpdk is not installed")
+        if not os.path.exists(self.binary):
+            raise Failure("%s is missing" % self.binary)
         directory, database = self.dir, "unix:%s/db.sock" % self.dir
         environment = dict(traffic.environment)
         for name in ("RUN", "DB", "LOG", "SYSCONF"):
@@ -285,7 +355,7 @@ class Ovs(Peer):
                    'other_config:dpdk-extra="--no-huge --legacy-mem --no-shconf -m %d --no-pci '
                    '--no-telemetry --file-prefix=ovs-%d"' % (megabytes, os.getpid()))
         process = self.spawn(
-            [OVS_DPDK, database, "--pidfile=%s/switch.pid" % directory, "--disable-system",
+            [self.binary, database, "--pidfile=%s/switch.pid" % directory, "--disable-system",
              "--unixctl=%s/ctl" % directory, "-vconsole:warn"], environment)
         self.pid = process.pid
         self.wait_for(lambda: os.path.exists(directory + "/ctl"), 20, "start")
@@ -293,27 +363,41 @@ class Ovs(Peer):
                    "fail-mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow15")
         if macs:
             self.vsctl("set", "bridge", "br", "other_config:mac-table-size=" + macs)
-        ofctl = ("ovs-ofctl", "-O", "OpenFlow15", "--timeout=300")
+        self.ofctl = lambda *words: run(
+            "ovs-ofctl", "-O", "OpenFlow15", "--timeout=%d" % self.load_seconds, *words,
+            environment=tools, timeout=self.load_seconds + 10)
         if groups:
-            run(*ofctl, "add-groups", "br", groups, environment=tools, timeout=310)
-        run(*ofctl, "add-flows", "br", rules, environment=tools, timeout=310)
-        first, second = traffic.devices()
-        self.add_port("p2", 2, second)
+            self.ofctl("add-groups", "br", groups)
+        self.ofctl("add-flows", "br", rules)
         self.connect(directory + "/ctl")
-        self.started = time.monotonic_ns()
-        self.add_port("p1", 1, first)
+        self.add_ports(traffic)
         self.wait_for(lambda: self.find_thread("^pmd-c"), 10, "start its packet thread")
 
-    def add_port(self, name, number, device):
-        self.vsctl("add-port", "br", name, "--", "set", "interface", name, "type=dpdk",
-                   "options:dpdk-devargs=" + device, "ofport_request=%d" % number)
+    def add_ports(self, traffic):
+        first, second = traffic.devices()
+        self.add_port("p2", 2, "type=dpdk", "options:dpdk-devargs=" + second)
+        self.started = time.monotonic_ns()
+        self.add_port("p1", 1, "type=dpdk", "options:dpdk-devargs=" + first)
+
+    def add_port(self, name, number, *words):
+        self.vsctl("add-port", "br", name, "--", "set", "interface", name,
+                   "ofport_request=%d" % number, *words)
         trouble = self.vsctl("get", "interface", name, "error").strip()
         if trouble not in ("[]", '""'):
             raise Failure("OVS-DPDK: " + trouble)
 
+    def replace_rules(self, rules):
+        self.ofctl("del-flows", "br")
+        self.ofctl("add-flows", "br", rules)
+
     def set(self, setting):
-        self.vsctl("--no-wait", "set", "Open_vSwitch", ".",
-                   *("other_config:" + word for word in self.settings[setting]))
+        words = self.settings[setting]
+        config = ["other_config:" + word for word in words if " " not in word]
+        if config:
+            self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *config)
+        for word in words:
+            if " " in word:
+                self.appctl(*word.split())
 
     def connect(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -321,9 +405,9 @@ class Ovs(Peer):
         self.socket.connect(path)
         self.decoder, self.calls = json.JSONDecoder(), 0
 
-    def counters(self):
+    def appctl(self, method, *params):
         self.calls += 1
-        request = {"id": self.calls, "method": "dpctl/show", "params": ["-s"]}
+        request = {"id": self.calls, "method": method, "params": params}
         self.socket.sendall(json.dumps(request).encode())
         text = ""
         while True:
@@ -336,9 +420,37 @@ class Ovs(Peer):
                 break
             except ValueError:
                 continue
+        if reply.get("error"):
+            raise Failure("OVS-DPDK: %s" % str(reply["error"]).strip())
+        return reply["result"]
+
+    def counters(self):
         received = sent = 0
-        for port in re.split(r"\n  port ", reply["result"])[1:]:
+        for port in re.split(r"\n  port ", self.appctl("dpctl/show", "-s"))[1:]:
             if re.match(r"\d+: p[12] ", port):
-                received += int(re.search(r"RX packets:(\d+)", port)[1])
-                sent += int(re.search(r"TX packets:(\d+)", port)[1])
+                counted = re.search(r"RX packets:(\d+)[^T]*TX packets:(\d+)", port)
+                if not counted:
+                    raise Failure("OVS-DPDK does not tell what it counts: " + port[:100])
+                received += int(counted[1])
+                sent += int(counted[2])
         return received, sent
+
+
+class OvsNative(Ovs):
+    """One that somebody built for this processor (--native): its AVX-512 code is tried as well."""
+
+    name = "OVS-native"
+    prefix = "ovs native, "
+    binary = ""  # as given
+    settings = {
+        "smc": Ovs.settings["smc"],
+        "smc, avx512": (
+            *Ovs.settings["smc"],
+            "dpif-netdev/subtable-lookup-prio-set avx512_gather 5",
+            "dpif-netdev/miniflow-parser-set study",
+            "dpif-netdev/dpif-impl-set dpif_avx512",
+        ),
+    }
+
+
+KINDS = Floor, Ours, Ovs, OvsNative

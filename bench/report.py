@@ -1,7 +1,6 @@
 """What was measured, as a line, a table, JSON and docs/BENCHMARKS.md."""
 
 import datetime
-import json
 import os
 import platform
 import re
@@ -150,15 +149,6 @@ def machine(mhz):
     }
 
 
-def write_json(path, rows, options, mhz):
-    with open(path + ".new", "w") as out:
-        json.dump({"machine": machine(mhz), "rounds": options.rounds,
-                   "seconds": options.seconds, "quick": options.quick, "workloads": rows},
-                  out, indent=1)
-        out.write("\n")
-    os.replace(path + ".new", path)
-
-
 INTRODUCTION = """# Benchmarks
 
 One core, 64-byte packets, replayed from memory (`net_pcap`) and sent to nowhere. Three programs are
@@ -172,29 +162,134 @@ file; `bench/README.md` says how it measures.
   it through `bench/replay.c`; compare shares with an r only with each other.
 - *net*: TSC cycles a packet costs beyond testpmd's.
 - *OVS best*: the best of its default and of what is known to help it (*with*: `smc` is
-  `smc-enable=true` with a flow limit of 1,000,000 and an idle time of 300 s; `emc 1` adds
-  `emc-insert-inv-prob=1`), each warmed up until the rate is steady, at most as long as
-  *Workloads* says (with the default and with `emc 1` half of that).
+  `smc-enable=true` with a flow limit of 1,000,000 and an idle time of 300 s; `emc 1` and `emc 0` add
+  `emc-insert-inv-prob` 1 and 0; `native` is the program given with `--native`, `avx512` with its
+  AVX-512 code chosen), each warmed up until the rate is steady, at most as long as *Workloads*
+  says (with all but `smc` half of that).
 - *ratio* is to OVS's best, *share* is of testpmd; beside each, what we aim for.
 - *spread*: (largest - smallest) / median, ours / OVS's best.
-- *80 %*: time from the addition of the port to 80 % of the rate; OVS with default settings.
+- *80 %*: time until 80 % of the rate: ours from the first packet, as the worker ran from then on;
+  OVS's, with default settings, from the addition of the port.
+- Rows on vhost-user: a guest (testpmd with virtio-user, on the other core) on both ports sends back
+  what it gets; *testpmd* is there its own forwarding between two `net_vhost` ports. Where switch and
+  guest take as long as each other for a packet, the guest is part of what is measured.
 """
 
 
-def write_markdown(path, rows, options, mhz):
-    facts = machine(mhz)
-    lines = [INTRODUCTION, "| | |", "|---|---|"]
+# What peers are called in pictures and tables of curves.
+SERIES = {"ours": "ours", "OVS-DPDK": "OVS", "testpmd": "testpmd"}
+# The page's own headings. What stands under any other is somebody's and stays.
+OWN = ("Remarks", "Curves", "Where our cycles go", "Workloads")
+
+
+def in_order(entries, folder):
+    """As its ORDER says, then what is not in it."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), folder, "ORDER")) as order:
+        names = order.read().split()
+    return [entries[name] for name in names if name in entries] + [
+        entry for name, entry in entries.items() if name not in names]
+
+
+def kept_sections(page):
+    """Sections that were written by hand."""
+    parts = re.split(r"(?m)^(?=## )", page)[1:]
+    return [part.rstrip("\n") for part in parts
+            if part.splitlines()[0][3:].strip() not in OWN]
+
+
+def measured_otherwise(rows, facts):
+    """A remark for rows that are not of the last run's program or length."""
+    notes = {}
+    for row in rows:
+        measured = row["measured"]
+        if measured["vswitchd"] != facts["vswitchd"] or measured["date"] != facts["date"]:
+            notes.setdefault((measured["date"], measured["vswitchd"]), []).append(row["title"])
+    return ["- Measured on %s with %s: %s." % (date, version, "; ".join(titles))
+            for (date, version), titles in notes.items()]
+
+
+def windows_text(rows):
+    kinds = sorted({(row["measured"]["rounds"], row["measured"]["seconds"]) for row in rows})
+    return " or ".join("%d windows of %g s" % kind for kind in kinds) + " for each setting"
+
+
+def workloads_part(rows, facts):
+    lines = ["| | |", "|---|---|"]
     lines += ["| %s | %s |" % (name.replace("_", " "), value) for name, value in facts.items()]
-    lines += ["| measured | %d windows of %g s for each setting |" % (
-        options.rounds, options.seconds), ""]
+    lines += ["| measured | %s |" % windows_text(rows), ""]
     lines += ["| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     notes = ["- %s: %s" % (row["title"], note) for row in rows for note in row["notes"]]
-    if notes:
-        lines += ["", "## Remarks", ""] + notes
+    notes = measured_otherwise(rows, facts) + notes
+    return lines + (["", "## Remarks", ""] + notes if notes else [])
+
+
+def curve_lines(curve):
+    axis = curve["axis"]
+    lines = ["### " + curve["title"], "", curve["about"], "",
+             "![%s](benchmarks/%s.svg)" % (curve["title"], curve["name"]), "",
+             "| | best | worst | worst / best | largest step | from | to |",
+             "|---|---:|---:|---:|---:|---:|---:|"]
+    for name, facts in curve.get("summary", {}).items():
+        lines.append("| %s | %s | %s | %s | %s | %s | %s |" % (
+            SERIES[name], mpps(facts["best"]), mpps(facts["worst"]), percent(facts["worst_share"]),
+            percent(facts["largest_step"]), facts["step_from"], facts["step_to"]))
+    points = {}
+    for name, series in curve["series"].items():
+        for point in series:
+            points.setdefault(point["asked"], {})[name] = point
+    names = list(curve["series"])
+    lines += ["", "| %s | %s |" % (axis, " | ".join(SERIES[name] for name in names)),
+              "|---:|" + "---:|" * len(names)]
+    for asked, point in points.items():
+        cell = [mpps(point[name]["rate"]) + (
+            "" if point[name]["x"] in (asked, 0) else " at %d" % point[name]["x"])
+                if name in point else "-" for name in names]
+        lines.append("| %d | %s |" % (asked, " | ".join(cell)))
+    lines += [""] + ["- " + note for note in curve["notes"]]
+    return lines + ([""] if curve["notes"] else [])
+
+
+def curves_part(curves):
+    if not curves:
+        return []
+    return ["", "## Curves", "",
+            "Millions of packets a second and core, both switches and testpmd in turns. OVS with "
+            "`smc` as above;", "at each point it had a bounded time to warm up, and where it was "
+            "still rising a remark says so.", "*Largest step*: between neighbours, as a share of the "
+            "higher.", ""] + [line for curve in curves for line in curve_lines(curve)]
+
+
+def stages_part(workloads):
+    if not workloads:
+        return []
+    names = [name for name in workloads[0]["cycles"]
+             if any(w["cycles"].get(name, 0) >= 0.5 for w in workloads)]
+    lines = ["", "## Where our cycles go", "",
+             "TSC cycles for each packet, as a build with `PROFILE=1` counts them stage by stage "
+             "(`vsctl profile`);", "*lookups*: lookups in tables for each burst. A stage that is "
+             "entered for each packet is slower than", "in an ordinary build, though what reading "
+             "the clock costs is taken off.", "",
+             "| workload | packets in a burst | lookups | sum | " + " | ".join(names) + " |",
+             "|---|" + "---:|" * (len(names) + 3)]
+    for w in workloads:
+        lines.append("| %s | %.0f | %.1f | %.0f | %s |" % (
+            w["title"], w["per_burst"], w["entries"].get("lookup", 0), sum(w["cycles"].values()),
+            " | ".join("%.0f" % w["cycles"].get(name, 0) for name in names)))
+    return lines
+
+
+def page(everything, before):
+    """docs/BENCHMARKS.md; what is written by hand in the one before stays."""
+    rows = in_order(everything.get("workloads", {}), "workloads")
+    lines = [INTRODUCTION]
+    if rows:
+        lines += workloads_part(rows, everything["machine"])
+    for section in kept_sections(before):
+        lines += ["", section]
+    lines += curves_part(in_order(everything.get("curves", {}), "curves"))
+    lines += stages_part(in_order(everything.get("stages", {}), "workloads"))
     lines += ["", "## Workloads", ""]
     lines += ["- **%s** (`bench/workloads/%s.conf`, OVS warms up for at most %g s): %s" % (
         row["title"], row["name"], row["warm"], row["about"]) for row in rows]
-    with open(path + ".new", "w") as out:
-        out.write("\n".join(lines) + "\n")
-    os.replace(path + ".new", path)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"

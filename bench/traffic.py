@@ -188,7 +188,8 @@ def acl_rules(count, shape, seed):
 def rules_acl(_numbers, rules=100, shape="acl", seed=1):
     rules = acl_rules(int(rules), shape, int(seed))
     for i, (src, src_len, dst, dst_len, proto, tp_src, tp_dst, drop) in enumerate(rules):
-        text = "priority=%d,%s" % (60000 - i, {6: "tcp", 17: "udp", 0: "ip"}[proto])
+        priority = 60000 - (i if len(rules) < 60000 else i * 59000 // len(rules))
+        text = "priority=%d,%s" % (priority, {6: "tcp", 17: "udp", 0: "ip"}[proto])
         for name, value, length in (("nw_src", src, src_len), ("nw_dst", dst, dst_len)):
             if length:
                 text += ",%s=%s/%d" % (name, address(value), length)
@@ -234,12 +235,12 @@ def trace_explosion(numbers, _packets):
 
 # Many small tables: each looks at two bits of one field.
 
-TABLES = 40
 FIELDS = (("nw_src", 32), ("nw_dst", 32), ("udp_src", 16), ("udp_dst", 16))
 
 
-def rules_tables(_numbers):
-    for table in range(TABLES):
+def rules_tables(_numbers, tables=40):
+    tables = int(tables)
+    for table in range(tables):
         field, bits = FIELDS[table % 4]
         shift = table // 4 * 2 % bits
         for value in range(4):
@@ -248,13 +249,50 @@ def rules_tables(_numbers):
                 match, mask = address(match), address(mask)
             yield "table=%d,priority=10,udp,%s=%s/%s,actions=load:%d->NXM_NX_REG%d[0..1],%s" % (
                 table, field, match, mask, value, table % 8,
-                "resubmit(,%d)" % (table + 1) if table < TABLES - 1 else "output:2")
+                "resubmit(,%d)" % (table + 1) if table < tables - 1 else "output:2")
 
 
 def trace_tables(numbers, packets, flows=8192):
     every = [frame(mac(1, 1), mac(1), numbers.getrandbits(32), numbers.getrandbits(32),
                    numbers.getrandbits(16), numbers.getrandbits(16)) for _ in range(int(flows))]
     return (pick(numbers, every, packets),)
+
+
+# Rules of which each has a mask of its own, and headers that match them.
+
+def masked_rules(count):
+    """[(nw_src, length, nw_dst, length)], for count up to 1024 the first of the same list"""
+    numbers = random.Random(77)
+    lengths = list(itertools.product(range(1, 33), range(1, 33)))
+    numbers.shuffle(lengths)
+    rules = [(numbers.getrandbits(src) << 32 - src, src, numbers.getrandbits(dst) << 32 - dst, dst)
+             for src, dst in lengths]
+    return rules[:count]
+
+
+def rules_masks(_numbers, masks=16):
+    for src, src_len, dst, dst_len in masked_rules(int(masks)):
+        yield "priority=%d,ip,nw_src=%s/%d,nw_dst=%s/%d,actions=output:2" % (
+            src_len + dst_len, address(src), src_len, address(dst), dst_len)
+
+
+def trace_masks(numbers, packets, masks=16, headers=10000):
+    rules = masked_rules(int(masks))
+    every = []
+    for flow in range(int(headers)):
+        src, src_len, dst, dst_len = rules[flow % len(rules)]
+        every.append(frame(mac(1, 1), mac(1), src | numbers.getrandbits(32) >> src_len,
+                           dst | numbers.getrandbits(32) >> dst_len, 1024 + flow % 60000, 53))
+    return (pick(numbers, every, packets),)
+
+
+# Rules beside which others come and go, and that no packet hits; packets go by the last.
+
+def rules_idle(_numbers, count=10000):
+    for i in range(int(count)):
+        yield "priority=9,udp,in_port=9,nw_src=%s,nw_dst=10.8.8.8,tp_src=%d,tp_dst=53," \
+            "actions=output:2" % (address(0x0b000000 + i), 1024 + i % 60000)
+    yield "priority=1,in_port=1,actions=output:2"
 
 
 def rules_macs(_numbers, count=100):

@@ -23,6 +23,7 @@ struct counter {
 // inside them is published, and never change afterwards.
 struct counter_set {
 	struct counter *chunks[COUNTER_MAX_CHUNKS];
+	uint64_t held; // counter_hold()
 };
 
 // Control thread. A new set takes part in every later sum; a set that is destroyed leaves its
@@ -38,6 +39,14 @@ void counter_free(uint32_t id);
 // was reset in between.
 struct counter counter_read(uint32_t id);
 void counter_reset(uint32_t id);
+
+// The worker that owns `set` holds counts back that it will add later, or (0) no more. `turn` grows:
+// when it does, all that was held when the turn before began has been added. An id that is freed
+// meanwhile rests until nothing of it can be held.
+static inline void counter_hold(struct counter_set *set, uint64_t turn)
+{
+	__atomic_store_n(&set->held, turn, __ATOMIC_RELEASE);
+}
 
 // The worker that owns `set`.
 static inline void counter_add(struct counter_set *set, uint32_t id, uint64_t packets,

@@ -13,9 +13,13 @@ struct deferred {
 };
 
 static struct rte_rcu_qsbr *qsbr;
-static struct deferred *first;
-static struct deferred **last = &first;
-static unsigned int n_deferred;
+
+// The writer's own, in a cache line that readers do not look into.
+static struct {
+	struct deferred *first;
+	struct deferred **last;
+	unsigned int n;
+} __attribute__((aligned(RTE_CACHE_LINE_SIZE))) queue = { .last = &queue.first };
 
 int rcu_init(void)
 {
@@ -78,29 +82,29 @@ void rcu_defer(void (*free_function)(void *object), void *object)
 		.free_function = free_function,
 		.object = object,
 	};
-	*last = deferred;
-	last = &deferred->next;
-	n_deferred++;
+	*queue.last = deferred;
+	queue.last = &deferred->next;
+	queue.n++;
 }
 
 unsigned int rcu_reclaim(void)
 {
-	while (first && rte_rcu_qsbr_check(qsbr, first->token, false) == 1) {
-		struct deferred *deferred = first;
+	while (queue.first && rte_rcu_qsbr_check(qsbr, queue.first->token, false) == 1) {
+		struct deferred *deferred = queue.first;
 
-		first = deferred->next;
-		if (!first)
-			last = &first;
-		n_deferred--;
+		queue.first = deferred->next;
+		if (!queue.first)
+			queue.last = &queue.first;
+		queue.n--;
 		deferred->free_function(deferred->object);
 		free(deferred);
 	}
-	return n_deferred;
+	return queue.n;
 }
 
 void rcu_barrier(void)
 {
-	while (first) {
+	while (queue.first) {
 		rcu_synchronize();
 		rcu_reclaim();
 	}

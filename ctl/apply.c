@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "ctl/apply_port.h"
 #include "ctl/apply_table.h"
+#include "ctl/apply_workers.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
 #include "ctl/meter_keep.h"
@@ -241,6 +242,8 @@ static int open_port(struct sync *sync, const json_t *bridge, const json_t *port
 
 	if (!result)
 		result = apply_port_config(bridge_port_by_number(live, number), interface, error);
+	if (!result)
+		result = apply_queue_pins(bridge_port_by_number(live, number), interface, error);
 	if (result) {
 		close_port(config_string(interface, "name"));
 		return result;
@@ -276,7 +279,9 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 	if (!result && !json_equal(json_object_get(old_interface, "mtu_request"),
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);
-	return result ? result : apply_port_config(live, interface, error);
+	if (!result)
+		result = apply_port_config(live, interface, error);
+	return result ? result : apply_queue_pins(live, interface, error);
 }
 
 static bool must_reopen(const json_t *entry, const json_t *bridge, const json_t *interface)
@@ -406,10 +411,23 @@ static int sync_bridges(struct sync *sync, const struct config *config, struct e
 	return 0;
 }
 
+static int sync_workers(const struct sync *sync, const struct config *config, struct error *error)
+{
+	int result = apply_workers(config, error);
+
+	if (!result || sync->strict)
+		return result;
+	log_error("%s", error->message);
+	error_clear(error);
+	return 0;
+}
+
 static int sync_all(struct sync *sync, const struct config *config, struct error *error)
 {
-	int result = sync_bridges(sync, config, error);
+	int result = sync_workers(sync, config, error);
 
+	if (!result)
+		result = sync_bridges(sync, config, error);
 	sync->reserved = json_object();
 	if (!result)
 		result = visit_ports(config, reserve_number, sync, error);

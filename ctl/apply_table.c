@@ -127,6 +127,7 @@ static int read_table(const json_t *row, struct table_config *config, struct err
 {
 	const json_t *limit = json_object_get(row, "flow_limit");
 	const char *miss = config_string(row, "table_miss");
+	json_int_t cycles;
 	int result = read_name(row, config, error);
 
 	if (!result)
@@ -138,6 +139,8 @@ static int read_table(const json_t *row, struct table_config *config, struct err
 	config->limit = json_integer_value(limit) > UINT32_MAX
 				? UINT32_MAX
 				: (uint32_t)json_integer_value(limit);
+	cycles = json_integer_value(json_object_get(row, "max_lookup_cycles"));
+	config->max_cycles = cycles > UINT32_MAX ? UINT32_MAX : (uint32_t)cycles;
 	config->evicts = !strcmp(config_string(row, "overflow_policy"), "evict") ||
 			 json_is_true(json_object_get(row, "eviction"));
 	config->miss = !strcmp(miss, "continue")     ? TABLE_MISS_CONTINUE

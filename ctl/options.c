@@ -24,12 +24,14 @@ static const char usage[] =
 	"or " DEFAULT_RUN_DIR ")\n"
 	"  --db FILE             kept configuration (default: " DEFAULT_DB ")\n"
 	"  --workers CORES       cores that forward packets, as 1 or 0,2-3\n"
-	"                        (default: the last core available)\n"
+	"                        (default: the last core, or those of pmd-cpu-mask)\n"
 	"  --memory MIB          memory for packets (default: 48)\n"
 	"  --hugepages HOW       auto (default), yes or no\n"
 	"  --idle-sleep US       sleep of an idle worker between looks at queues that can only be\n"
 	"                        polled, in microseconds; or auto (the default) or never\n"
 	"                        (default: 60)\n"
+	"  --cache MODE          auto (default): workers keep what tables decide where it pays;\n"
+	"                        always or never (for tests)\n"
 	"  --detach              run in the background; return when ready\n"
 	"  --pidfile FILE        where the process id is written (default: RUN_DIR/vswitchd.pid)\n"
 	"  --log-file FILE       where the log goes (default: standard error)\n"
@@ -141,6 +143,20 @@ static int parse_idle_sleep(const char *text, int64_t *ns, struct error *error)
 	return result;
 }
 
+static int parse_cache(const char *text, enum cache_mode *mode, struct error *error)
+{
+	static const char *const names[] = {
+		[CACHE_ADAPTIVE] = "auto", [CACHE_ALWAYS] = "always", [CACHE_NEVER] = "never"
+	};
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(text, names[i])) {
+			*mode = (enum cache_mode)i;
+			return 0;
+		}
+	return error_set(error, EINVAL, "--cache takes auto, always or never, not '%.64s'", text);
+}
+
 enum option_id {
 	OPTION_RUN_DIR = 256,
 	OPTION_DB,
@@ -148,6 +164,7 @@ enum option_id {
 	OPTION_MEMORY,
 	OPTION_HUGEPAGES,
 	OPTION_IDLE_SLEEP,
+	OPTION_CACHE,
 	OPTION_NO_SLEEP,
 	OPTION_DETACH,
 	OPTION_PIDFILE,
@@ -182,6 +199,8 @@ static int set_option(int id, const char *value, struct options *options, struct
 		return parse_hugepages(value, &options->datapath.hugepages, error);
 	case OPTION_IDLE_SLEEP:
 		return parse_idle_sleep(value, &options->datapath.idle_sleep_ns, error);
+	case OPTION_CACHE:
+		return parse_cache(value, &options->datapath.cache, error);
 	case OPTION_NO_SLEEP:
 		options->datapath.idle_sleep_ns = IDLE_SLEEP_NEVER;
 		break;
@@ -223,6 +242,7 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		{ "memory", required_argument, NULL, OPTION_MEMORY },
 		{ "hugepages", required_argument, NULL, OPTION_HUGEPAGES },
 		{ "idle-sleep", required_argument, NULL, OPTION_IDLE_SLEEP },
+		{ "cache", required_argument, NULL, OPTION_CACHE },
 		{ "no-sleep", no_argument, NULL, OPTION_NO_SLEEP },
 		{ "detach", no_argument, NULL, OPTION_DETACH },
 		{ "pidfile", required_argument, NULL, OPTION_PIDFILE },

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,35 @@ static int check_settable(const struct handler_call *call, const struct schema_t
 	return 0;
 }
 
+static bool is_in_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '-' || c == '_';
+}
+
+// Does the text contain this word?
+static bool has_word(const char *text, const char *word)
+{
+	const size_t length = strlen(word);
+
+	for (const char *at = text; length && (at = strstr(at, word)); at++)
+		if ((at == text || !is_in_word(at[-1])) && !is_in_word(at[length]))
+			return true;
+	return false;
+}
+
+// The help of these columns names every setting that there is. Others are kept for whoever reads
+// them, but one that was mistyped should not go unnoticed.
+static void warn_of_unknown_key(const struct handler_call *call, const struct schema_table *table,
+				const struct schema_column *column, const char *key)
+{
+	if ((table->id == TABLE_Open_vSwitch || table->id == TABLE_Interface) &&
+	    !strcmp(column->name, "other_config") && !has_word(column->help, key))
+		call_warn(call,
+			  "other_config:%.64s of table %s is kept, but no such setting has an "
+			  "effect in this version",
+			  key, table->name);
+}
+
 int record_set(const struct handler_call *call, const struct schema_table *table, json_t *row,
 	       const struct record_column *column, const struct schema_names *names,
 	       struct error *error)
@@ -142,6 +172,7 @@ int record_set(const struct handler_call *call, const struct schema_table *table
 		json_t *map = json_object_get(row, name);
 
 		json_object_set_new(map, json_string_value(column->key), value);
+		warn_of_unknown_key(call, table, column->column, json_string_value(column->key));
 		result = schema_check(column->column, map, error);
 	}
 	return result;

@@ -461,6 +461,11 @@ static void render_cost(const json_t *answer, struct text *text)
 			add_number(text, ", max_priority=", part, "max_priority");
 			add_number(text, ", memory=", part, "memory");
 			add_number(text, ", cycles=", part, "cycles");
+			if (json_object_get(part, "field")) {
+				text_addf(text, ", by %s", string(part, "field"));
+				add_number(text, " with ", part, "values");
+				text_add(text, " values");
+			}
 			text_add(text, "\n");
 		}
 	}
@@ -485,6 +490,7 @@ static bool is_plain_desc(const json_t *table)
 {
 	return !*string(table, "name") && !json_is_true(json_object_get(table, "eviction")) &&
 	       !json_object_get(table, "flow_limit") && !json_object_get(table, "vacancy") &&
+	       !json_object_get(table, "max_lookup_cycles") &&
 	       !strcmp(string(table, "table_miss"), "default");
 }
 
@@ -549,6 +555,8 @@ static void render_table_desc(const json_t *table, struct text *text)
 	text_addf(text, "\n   table_miss=%s", string(table, "table_miss"));
 	if (json_object_get(table, "flow_limit"))
 		add_number(text, " flow_limit=", table, "flow_limit");
+	if (json_object_get(table, "max_lookup_cycles"))
+		add_number(text, " max_lookup_cycles=", table, "max_lookup_cycles");
 	text_add(text, "\n");
 }
 
@@ -620,34 +628,136 @@ static void render_version(const json_t *request, const json_t *answer, struct t
 		  number(answer, "pid"));
 }
 
+static void add_load(struct text *text, const json_t *object)
+{
+	text_addf(text, "load=%.1f%%, cycles/packet=%.0f, packets/s=%.0f",
+		  json_real_value(json_object_get(object, "load")),
+		  json_real_value(json_object_get(object, "cycles_per_packet")),
+		  json_real_value(json_object_get(object, "packet_rate")));
+}
+
+static void render_worker(const json_t *worker, struct text *text)
+{
+	json_t *queue;
+	size_t i;
+
+	add_number(text, "worker-", worker, "worker");
+	add_number(text, ": core=", worker, "core");
+	text_add(text, ", ");
+	add_load(text, worker);
+	add_number(text, ", packets=", worker, "packets");
+	add_number(text, ", vectors=", worker, "vectors");
+	add_number(text, ", sleeps=", worker, "sleeps");
+	text_add(text, json_is_true(json_object_get(worker, "isolated"))
+			       ? ", only for pinned queues\n"
+			       : "\n");
+	if (number(worker, "learn_lost") || number(worker, "events_lost")) {
+		add_number(text, "    not told to the main thread: flows to learn=", worker,
+			   "learn_lost");
+		add_number(text, ", addresses=", worker, "events_lost");
+		text_add(text, "\n");
+	}
+	json_array_foreach (json_object_get(worker, "queues"), i, queue) {
+		text_addf(text, "    %s/%" JSON_INTEGER_FORMAT ": ", string(queue, "port"),
+			  number(queue, "queue"));
+		add_load(text, queue);
+		text_addf(text, ": %s\n", string(queue, "why"));
+	}
+}
+
 static void render_workers(const json_t *request, const json_t *answer, struct text *text)
 {
-	json_t *worker, *queue;
-	size_t i, k;
+	json_t *worker;
+	size_t i;
 
 	(void)request;
-	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
-		add_number(text, "worker-", worker, "worker");
-		add_number(text, ": core=", worker, "core");
-		add_number(text, ", packets=", worker, "packets");
-		add_number(text, ", vectors=", worker, "vectors");
-		add_number(text, ", sleeps=", worker, "sleeps");
-		text_addf(text, ", busy=%.1f%%\n",
-			  json_real_value(json_object_get(worker, "busy")));
-		if (number(worker, "learn_lost") || number(worker, "events_lost")) {
-			add_number(text, "    not told to the main thread: flows to learn=", worker,
-				   "learn_lost");
-			add_number(text, ", addresses=", worker, "events_lost");
-			text_add(text, "\n");
-		}
-		json_array_foreach (json_object_get(worker, "queues"), k, queue)
-			text_addf(text, "    %s\n", json_string_value(queue));
-	}
+	json_array_foreach (json_object_get(answer, "workers"), i, worker)
+		render_worker(worker, text);
 	add_number(text, "received=", answer, "received");
 	add_number(text, ", copies=", answer, "copies");
 	add_number(text, ", transmitted=", answer, "transmitted");
 	add_number(text, ", dropped=", answer, "dropped");
 	text_add(text, "\n");
+}
+
+static void render_rebalance(const json_t *request, const json_t *answer, struct text *text)
+{
+	const json_t *moves = json_object_get(answer, "moves");
+	json_t *move;
+	size_t i;
+
+	(void)request;
+	json_array_foreach ((json_t *)moves, i, move) {
+		text_addf(text, "%s/%" JSON_INTEGER_FORMAT ": ", string(move, "port"),
+			  number(move, "queue"));
+		add_number(text, "worker ", move, "from");
+		add_number(text, " -> ", move, "to");
+		text_add(text, "\n");
+	}
+	text_addf(text, "load of the most loaded worker: %.1f%%",
+		  json_real_value(json_object_get(answer, "highest_load_before")));
+	if (json_array_size(moves))
+		text_addf(text, " -> %.1f%%",
+			  json_real_value(json_object_get(answer, "highest_load_after")));
+	text_add(text, !json_array_size(moves) ? "; no move would improve it\n"
+		       : json_is_true(json_object_get(answer, "dry_run")) ? "; nothing was moved\n"
+									  : "\n");
+}
+
+static void render_profile(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *stage;
+	size_t i, k;
+
+	(void)request;
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		const double packets = (double)number(worker, "packets");
+		const double bursts = (double)number(worker, "bursts");
+		double sum = 0;
+
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": packets=", worker, "packets");
+		add_number(text, ", bursts=", worker, "bursts");
+		text_add(text, "\n");
+		if (packets < 1)
+			continue;
+		text_addf(text, "%10s %10s  %s\n", "cycles", "per burst", "stage");
+		json_array_foreach (json_object_get(worker, "stages"), k, stage) {
+			const double cycles = (double)number(stage, "cycles") / packets;
+
+			sum += cycles;
+			text_addf(text, "%10.1f %10.1f  %-12s %s\n", cycles,
+				  (double)number(stage, "entries") / bursts, string(stage, "stage"),
+				  string(stage, "what"));
+		}
+		text_addf(text, "%10.1f %10s  cycles for each packet\n", sum, "");
+	}
+}
+
+static void render_cache(const json_t *request, const json_t *answer, struct text *text)
+{
+	json_t *worker, *bridge;
+	size_t i, k;
+
+	(void)request;
+	text_addf(text, "mode=%s\n", string(answer, "mode"));
+	json_array_foreach (json_object_get(answer, "workers"), i, worker) {
+		add_number(text, "worker-", worker, "worker");
+		add_number(text, ": hits=", worker, "hits");
+		add_number(text, ", misses=", worker, "misses");
+		add_number(text, ", inserted=", worker, "inserted");
+		add_number(text, ", evicted=", worker, "evicted");
+		add_number(text, ", trials=", worker, "trials");
+		add_number(text, ", max_entries=", worker, "max_entries");
+		text_add(text, "\n");
+		json_array_foreach (json_object_get(worker, "bridges"), k, bridge)
+			text_addf(text,
+				  "    %s: %s; cycles per packet: %.0f without, %.0f with the "
+				  "cache\n",
+				  string(bridge, "bridge"), string(bridge, "state"),
+				  json_real_value(json_object_get(bridge, "cycles_direct")),
+				  json_real_value(json_object_get(bridge, "cycles_cached")));
+	}
 }
 
 // Strings, and lists of strings one per line: what most commands answer.
@@ -694,6 +804,9 @@ static const struct {
 	{ "trace", render_trace },
 	{ "version", render_version },
 	{ "workers", render_workers },
+	{ "rebalance-workers", render_rebalance },
+	{ "profile", render_profile },
+	{ "cache-show", render_cache },
 };
 
 void render_answer(const json_t *request, const json_t *answer, struct text *text)

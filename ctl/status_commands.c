@@ -205,38 +205,3 @@ int handle_sample_dump(const struct handler_call *call, json_t **result, struct 
 	}
 	return 0;
 }
-
-int handle_status_workers(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct worker_info info;
-	struct worker_totals totals;
-	json_t *list = json_array();
-
-	(void)call;
-	(void)error;
-	for (unsigned int i = 0; workers_info(i, &info); i++) {
-		json_t *queues = json_array();
-		uint64_t cycles = info.busy_cycles + info.idle_cycles;
-
-		for (unsigned int q = 0; q < info.n_queues && q < 64; q++)
-			json_array_append_new(queues,
-					      json_sprintf("%s/%u", info.queues[q].vport->name,
-							   info.queues[q].queue));
-		json_array_append_new(
-			list,
-			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "worker",
-				  (json_int_t)info.id, "core", (json_int_t)info.core, "packets",
-				  (json_int_t)info.packets, "vectors", (json_int_t)info.vectors,
-				  "sleeps", (json_int_t)info.sleeps, "learn_lost",
-				  (json_int_t)info.learn_lost, "events_lost",
-				  (json_int_t)info.events_lost, "busy",
-				  cycles ? 100.0 * (double)info.busy_cycles / (double)cycles : 0.0,
-				  "queues", queues));
-	}
-	workers_totals(&totals);
-	*result = json_pack("{s:o, s:I, s:I, s:I, s:I}", "workers", list, "received",
-			    (json_int_t)totals.received, "copies", (json_int_t)totals.copies,
-			    "transmitted", (json_int_t)totals.transmitted, "dropped",
-			    (json_int_t)totals.dropped);
-	return 0;
-}

@@ -11,6 +11,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+static void set_number(json_t *object, const char *key, uint64_t number)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)number));
+}
+
 // How the tables are searched, and what that costs.
 static json_t *describe_cost(const struct bridge *bridge)
 {
@@ -28,15 +33,20 @@ static json_t *describe_cost(const struct bridge *bridge)
 			n = 64;
 		for (unsigned int i = 0; i < n; i++)
 			cycles += parts[i].cycles;
-		for (unsigned int i = 0; i < n; i++)
-			json_array_append_new(
-				list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "template",
-						parts[i].template_name, "flows",
-						(json_int_t)parts[i].n_flows, "masks",
-						(json_int_t)parts[i].n_masks, "max_priority",
-						(json_int_t)parts[i].max_priority, "memory",
-						(json_int_t)parts[i].memory, "cycles",
-						(json_int_t)parts[i].cycles));
+		for (unsigned int i = 0; i < n; i++) {
+			json_t *part = json_pack(
+				"{s:s, s:I, s:I, s:I, s:I, s:I}", "template",
+				parts[i].template_name, "flows", (json_int_t)parts[i].n_flows,
+				"masks", (json_int_t)parts[i].n_masks, "max_priority",
+				(json_int_t)parts[i].max_priority, "memory",
+				(json_int_t)parts[i].memory, "cycles", (json_int_t)parts[i].cycles);
+
+			if (parts[i].field) {
+				json_object_set_new(part, "field", json_string(parts[i].field));
+				set_number(part, "values", parts[i].n_values);
+			}
+			json_array_append_new(list, part);
+		}
 		if (table)
 			json_array_append_new(result, json_pack("{s:I, s:I, s:I, s:o}", "table",
 								(json_int_t)id, "flows",
@@ -46,11 +56,6 @@ static json_t *describe_cost(const struct bridge *bridge)
 			json_decref(list);
 	}
 	return result;
-}
-
-static void set_number(json_t *object, const char *key, uint64_t number)
-{
-	json_object_set_new(object, key, json_integer((json_int_t)number));
 }
 
 static json_t *describe_table(const struct bridge *bridge, uint8_t id)
@@ -121,6 +126,8 @@ static json_t *describe_config(const struct bridge *bridge, uint8_t id)
 	json_object_set_new(object, "table_miss", json_string(miss_text(config->miss)));
 	if (config->has_limit)
 		set_number(object, "flow_limit", config->limit);
+	if (config->max_cycles)
+		set_number(object, "max_lookup_cycles", config->max_cycles);
 	if (config->has_vacancy)
 		json_object_set_new(object, "vacancy",
 				    json_pack("{s:i, s:i, s:I}", "down", config->vacancy_low, "up",

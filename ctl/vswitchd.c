@@ -3,12 +3,14 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "ctl/apply.h"
+#include "ctl/apply_workers.h"
 #include "ctl/flow_keep.h"
 #include "ctl/group_keep.h"
 #include "ctl/meter_keep.h"
 #include "ctl/options.h"
 #include "ctl/process.h"
 #include "ctl/server.h"
+#include "flowtable/table_cost.h"
 #include "ofproto/bridge.h"
 #include "ofproto/learn.h"
 
@@ -191,10 +193,12 @@ static int start_switch(struct daemon *daemon, struct error *error)
 	daemon->has_datapath = true;
 	vport_set_run_dir(options->run_dir);
 	vport_set_n_workers(options->n_cores);
+	table_cost_calibrate();
 	result = workers_start(options->cores, options->n_cores, error);
 	if (result)
 		return result;
 	daemon->has_workers = true;
+	apply_workers_default(options->cores, options->n_cores);
 	result = bridges_init();
 	if (result)
 		return error_set(error, -result, "out of memory");

@@ -12,6 +12,16 @@
 
 // --- VLAN tags: changes of structure happen on the bytes, the key is read anew ---
 
+// One tag more or less in front of headers that stay as they are.
+static void shift_headers(struct packet_layout *layout, int n_tags)
+{
+	layout->n_vlans = (uint8_t)(layout->n_vlans + n_tags);
+	if (layout->l3)
+		layout->l3 = (uint16_t)(layout->l3 + 4 * n_tags);
+	if (layout->l4)
+		layout->l4 = (uint16_t)(layout->l4 + 4 * n_tags);
+}
+
 static void push_vlan(struct forward *forward, unsigned int packet, rte_be16_t tpid, rte_be16_t tci)
 {
 	struct vector *vector = forward->vector;
@@ -28,7 +38,7 @@ static void push_vlan(struct forward *forward, unsigned int packet, rte_be16_t t
 	parse_again(vector, packet);
 }
 
-static void pop_vlan(struct forward *forward, unsigned int packet)
+void actions_pop_vlan(struct forward *forward, unsigned int packet)
 {
 	struct vector *vector = forward->vector;
 
@@ -38,6 +48,11 @@ static void pop_vlan(struct forward *forward, unsigned int packet)
 	if (vector->dirty[packet])
 		write_back(vector, packet);
 	packet_pop_vlan(vector->packets[packet]);
+	if (likely(vector->layout[packet].n_vlans == 1)) {
+		vector_core(vector, packet)->vlan_tci0 = 0;
+		shift_headers(&vector->layout[packet], -1);
+		return;
+	}
 	parse_again(vector, packet);
 }
 
@@ -57,7 +72,7 @@ static void vlan_written(struct forward *forward, unsigned int packet, rte_be16_
 	if (new &PRESENT)
 		push_vlan(forward, packet, TPID_VLAN, new);
 	else
-		pop_vlan(forward, packet);
+		actions_pop_vlan(forward, packet);
 }
 
 // mod_vlan_vid and mod_vlan_pcp.
@@ -88,9 +103,7 @@ static bool is_icmp(uint8_t proto)
 	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
-// Those of `packets` that have the header that the field is in: for the others a write does nothing
-// (ovs-actions(7), set_field), neither now nor to what later tables match.
-static uint64_t having_header(const struct vector *vector, uint16_t dirty, uint64_t packets)
+uint64_t actions_having_header(const struct vector *vector, uint16_t dirty, uint64_t packets)
 {
 	uint64_t having = 0;
 
@@ -127,7 +140,7 @@ static void run_set(struct forward *forward, const struct op_set *op, uint64_t p
 	const uint16_t dirty = fields[op->field].dirty;
 	rte_be16_t old[VECTOR_SIZE];
 
-	packets = having_header(vector, dirty, packets);
+	packets = actions_having_header(vector, dirty, packets);
 
 	if (unlikely(dirty & DIRTY_VLAN))
 		for_each_packet(i, packets) old[i] =
@@ -173,7 +186,7 @@ void actions_write(struct forward *forward, unsigned int packet, const struct su
 	struct key_core *core = vector_core(vector, packet);
 	const rte_be16_t old = core->vlan_tci0;
 
-	if (!having_header(vector, dirty, 1ULL << packet))
+	if (!actions_having_header(vector, dirty, 1ULL << packet))
 		return;
 	if (is_whole_port(to)) {
 		core->in_port = rte_cpu_to_be_32(port_of(
@@ -202,7 +215,7 @@ static void run_move(struct forward *forward, const struct op_move *op, uint64_t
 		  to->dirty & (DIRTY_VLAN | DIRTY_NSH) || is_whole_port(&op->destination));
 	struct vector *vector = forward->vector;
 
-	packets = having_header(vector, to->dirty, packets);
+	packets = actions_having_header(vector, to->dirty, packets);
 	if (unlikely(in_options(from) || in_options(to))) {
 		actions_tun_move(forward, op, packets);
 		return;
@@ -386,7 +399,7 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 						      ((const struct op_push_vlan *)op)->tpid, 0);
 		break;
 	case OP_POP_VLAN:
-		for_each_packet(i, packets) pop_vlan(forward, (unsigned int)i);
+		for_each_packet(i, packets) actions_pop_vlan(forward, (unsigned int)i);
 		break;
 	case OP_VLAN_VID:
 	case OP_VLAN_PCP:
@@ -480,16 +493,31 @@ static inline bool run_op(struct forward *forward, const struct op *op, uint8_t 
 	return true;
 }
 
+// What happens inside of these comes to nothing outside: their lookups are not noted.
+static bool is_apart(const struct op *op)
+{
+	return op->code == OP_GROUP || op->code == OP_CLONE || op->code == OP_SAMPLE;
+}
+
 bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_id,
 		    uint64_t packets, unsigned int depth, bool last, struct pipeline_next *next)
 {
+	const uint64_t recorded = forward->recorded;
 	bool goes_on;
 
+	if (unlikely(recorded && is_apart(op))) {
+		forward->choosing = op->code == OP_GROUP ? recorded : 0;
+		forward->recorded = 0;
+	}
 	if (unlikely(forward->trace))
 		actions_trace_begin(forward, op);
 	goes_on = run_op(forward, op, table_id, packets, depth, last, next);
 	if (unlikely(forward->trace))
 		actions_trace_end(forward, op);
+	if (unlikely(recorded)) {
+		forward->recorded = recorded;
+		forward->choosing = 0;
+	}
 	return goes_on;
 }
 
@@ -515,5 +543,7 @@ void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, u
 void actions_run(struct forward *forward, const struct program *program, uint8_t table_id,
 		 uint64_t packets, unsigned int depth, struct pipeline_next *next)
 {
+	PROFILE_ENTER(forward->worker, ACTIONS);
 	actions_run_list(forward, program->ops, program->size, table_id, packets, depth, next);
+	PROFILE_LEAVE(forward->worker, ACTIONS);
 }

@@ -12,6 +12,13 @@ bool actions_run_op(struct forward *forward, const struct op *op, uint8_t table_
 void actions_run_list(struct forward *forward, const uint8_t *at, size_t size, uint8_t table_id,
 		      uint64_t packets, unsigned int depth, struct pipeline_next *next);
 
+// Take the outer tag off, if there is one.
+void actions_pop_vlan(struct forward *forward, unsigned int packet);
+
+// Those of `packets` that have the header that the field is in: for the others a write does nothing
+// (ovs-actions(7), set_field), neither now nor to what later tables match.
+uint64_t actions_having_header(const struct vector *vector, uint16_t dirty, uint64_t packets);
+
 // Write bits that are not constant, with everything that a write entails.
 void actions_write(struct forward *forward, unsigned int packet, const struct subfield *to,
 		   const struct bits *value);

@@ -14,6 +14,7 @@ struct datapath_options {
 	enum hugepages hugepages;
 	const char *dpdk_args; // more EAL arguments, separated by spaces, or NULL
 	const char *cpu_level; // "x86-64-v3", or NULL for the best
+	enum cache_mode cache; // of the workers' traversal caches
 	int64_t idle_sleep_ns; // between looks at queues that can only be polled, or IDLE_SLEEP_*
 };
 
@@ -32,13 +33,70 @@ void workers_set_idle_sleep(int64_t ns);
 
 // Start one worker on each core. Errors name the core that does not exist or is not allowed.
 int workers_start(const unsigned int *cores, unsigned int n, struct error *error);
+// Have one worker on each of these cores and no others: those that have a worker already keep it.
+// Queues of workers that go are polled by others before these stop; no packet is lost. Nothing
+// changes on an error.
+int workers_set_cores(const unsigned int *cores, unsigned int n, struct error *error);
 // Stop all; packets that they hold are sent or freed.
 void workers_stop(void);
 unsigned int workers_count(void);
 
-// Distribute the receive queues of all open ports that have a bridge over the workers, and tell
-// them. Call after ports were added, removed (before closing them) or changed.
+// Once a second or oftener: measure what queues cost, and move some if that is worth it.
+void workers_tick(uint64_t now_ns);
+
+// --- Who polls what (rx_queues.c, rx_balance.c) ---
+
+// Give the receive queues of all open ports that have a bridge to the workers, and tell them. Call
+// after ports were added, removed (before closing them) or changed. Queues that have a worker keep it.
 int workers_distribute(void);
+
+// Cores that queues of a port are pinned to; -1: the switch decides.
+struct queue_pins {
+	int16_t cores[VPORT_MAX_QUEUES];
+};
+// NULL: none. A core without a worker counts once it gets one. -ENOMEM.
+int workers_pin_queues(unsigned int vport_index, const struct queue_pins *pins);
+
+struct balancing {
+	bool by_load; // false: queues are dealt out in turn, and never moved
+	bool automatic; // queues are moved when that is worth it
+	bool isolate; // workers with pinned queues poll no others
+	unsigned int load_threshold; // percent of a core, from which a worker gives queues away
+	unsigned int improvement; // percent by which the variance of the loads must fall
+	unsigned int interval_s; // between one time that queues are moved and the next
+};
+#define BALANCING_INTERVAL_S 5
+#define BALANCING_DEFAULT                                                                          \
+	{                                                                                          \
+		.by_load = true, .automatic = true, .isolate = true, .load_threshold = 70,         \
+		.improvement = 25, .interval_s = BALANCING_INTERVAL_S,                             \
+	}
+void workers_set_balancing(const struct balancing *wanted);
+const struct balancing *workers_balancing(void);
+
+// Balance now, for any gain. `dry_run`: only find out what that would be. `visit` is told of each
+// queue that moves. The two are the load of the most loaded worker in percent, before and after.
+struct rebalance {
+	unsigned int n_moves;
+	double before, after;
+};
+int workers_rebalance(bool dry_run,
+		      void (*visit)(void *context, const struct vport *vport, uint16_t queue,
+				    unsigned int from, unsigned int to),
+		      void *context, struct rebalance *result);
+
+struct queue_info {
+	const struct vport *vport;
+	uint16_t queue;
+	unsigned int worker;
+	int pinned_core; // -1: none
+	double load; // percent of a core
+	double packet_rate, cycles_per_packet;
+	uint64_t packets;
+	const char *why;
+};
+// By port and number. Returns false past the last queue.
+bool workers_queue_info(unsigned int i, struct queue_info *info);
 
 // Wait until no worker uses anything that was unpublished before the call.
 // (rcu_synchronize(), named for what it is for.)
@@ -81,14 +139,22 @@ void workers_totals(struct worker_totals *totals);
 struct worker_info {
 	unsigned int id;
 	unsigned int core;
-	uint32_t n_queues;
+	bool isolated; // kept for queues that are pinned to it
 	uint64_t packets, vectors, sleeps;
 	uint64_t busy_cycles, idle_cycles;
 	uint64_t learn_lost, events_lost; // for lack of room on the way to the main thread
-	struct poll_queue queues[64];
+	double load; // percent of its core, in the last seconds
+	double packet_rate, cycles_per_packet;
 };
 // Returns false past the last worker.
 bool workers_info(unsigned int i, struct worker_info *info);
+
+// What a worker's stages took so far. Returns false past the last worker, and in a build that does
+// not count it.
+bool workers_profile(unsigned int i, struct profile *profile);
+
+// A worker's traversal cache, NULL past the last worker. Its numbers change meanwhile.
+const struct cache *workers_cache(unsigned int i);
 
 // The main thread's own worker, for packets that it sends (packet-out); it takes part in all sums.
 // NULL without memory. Packets that it makes come from this port, which is on no bridge.

@@ -1,6 +1,7 @@
 #include "datapath/forward.h"
 
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/parse.h"
 #include "datapath/view.h"
 
@@ -89,6 +90,20 @@ static void run_packet_out(struct forward *forward, const struct packet_out *out
 	forward->may_output_table = false;
 }
 
+// May the traversal cache be asked? The generation is read before all that it is the generation of.
+static void find_cache(struct forward *forward, uint16_t lines)
+{
+	const struct cache_key *key;
+
+	if (!forward->worker->cache || forward->view != VIEW_NONE || !(lines & KEY_LINES_HEADERS) ||
+	    rcu_read(&cache_mode) == CACHE_NEVER)
+		return;
+	forward->generation = rcu_read(&forward->forwarding->generation);
+	key = rcu_read(&forward->forwarding->cache_key);
+	if (key && !key->too_wide && key->since <= forward->generation)
+		forward->cache_key = key;
+}
+
 // Carry one vector from its port to wherever the flow tables send it.
 static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 			   struct forwarding_port *port, unsigned int hops,
@@ -109,6 +124,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	uint64_t bytes = 0;
 	uint16_t lines;
 
+	PROFILE_ENTER(worker, VECTOR);
 	keys_init(vector);
 	vector->n = n;
 	vector->has_action_set = 0;
@@ -132,9 +148,13 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	}
 
 	lines = rcu_read(&forwarding->lines);
+	if (likely(!worker->trace && !out))
+		find_cache(&forward, lines);
 	if (unlikely(worker->trace)) // which tells of every field
 		lines = KEY_LINES_HEADERS | ((1 << KEY_LINES) - 1);
+	PROFILE_ENTER(worker, PARSE);
 	good = parse_vector(vector, all, out ? out->in_port : port->ofport, lines);
+	PROFILE_LEAVE(worker, PARSE);
 	if (unlikely(out))
 		set_metadata(vector, out->metadata);
 	if (unlikely(worker->trace))
@@ -145,14 +165,19 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	if (likely(good)) {
 		if (unlikely(out))
 			run_packet_out(&forward, out, good);
+		else if (forward.cache_key)
+			cache_run(&forward, good);
 		else
 			pipeline_run(&forward, 0, good, 0);
 		if (vector->has_action_set)
 			actions_run_sets(&forward, good & ~forward.finished, 0);
 	}
+	PROFILE_ENTER(worker, OUTPUT);
 	output_finish(&forward, all);
+	PROFILE_LEAVE(worker, OUTPUT);
 	if (unlikely(worker->trace))
 		worker->trace->finish(worker->trace->context, vector->n_lookups[0]);
+	PROFILE_LEAVE(worker, VECTOR);
 }
 
 // Packets that passed from one bridge to another while a vector ran. Each goes on alone or with
@@ -198,6 +223,11 @@ void forward_burst(struct worker *worker, struct forwarding *forwarding,
 	forward_vector(worker, forwarding, port, 0, packets, n);
 	forward_patched(worker);
 	output_flush(worker);
+	if (worker->cache && worker->cache->n_pending) {
+		PROFILE_ENTER(worker, CACHE);
+		cache_fold(worker, CACHE_FOLD);
+		PROFILE_LEAVE(worker, CACHE);
+	}
 }
 
 bool forward_parse_key(struct rte_mbuf *packet, uint32_t in_port, struct key *key)

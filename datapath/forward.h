@@ -23,6 +23,11 @@ struct forward {
 	uint32_t n_lookups; // of the whole vector
 	bool may_output_table; // a packet-out's own actions run
 	struct trace *trace;
+	const struct cache_key
+		*cache_key; // as found at the beginning; NULL: the cache is not asked
+	uint64_t generation; // the same
+	uint64_t recorded; // packets whose lookups are noted (cache.h)
+	uint64_t choosing; // packets for which the choice of a bucket is noted
 };
 
 // Entry points (datapath/hot.h).
@@ -74,12 +79,23 @@ void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uin
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
 // The same for several packets.
 void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, uint32_t max_len);
+// The same, each through a port of its own, none of them reserved.
+void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE]);
 // One instance of a packet ends here for `reason`.
 void output_drop(struct forward *forward, unsigned int packet, enum drop_reason reason);
 void output_port(struct forward *forward, unsigned int packet, struct forwarding_port *port);
 // Make a packet's bytes safe to change: earlier outputs get what they were promised. False if
 // there is no memory for it; the packet is finished then.
-bool output_make_writable(struct forward *forward, unsigned int packet);
+bool output_make_own(struct forward *forward, unsigned int packet);
+static inline bool output_make_writable(struct forward *forward, unsigned int packet)
+{
+	const struct rte_mbuf *mbuf = forward->vector->packets[packet];
+
+	if (likely(!forward->vector->pending[packet] && mbuf->nb_segs == 1 &&
+		   rte_mbuf_refcnt_read(mbuf) == 1))
+		return true;
+	return output_make_own(forward, packet);
+}
 // All packets of the vector are done: send or drop each.
 void output_finish(struct forward *forward, uint64_t packets);
 // Send an altered copy of a packet, made by the caller, to one port; takes `copy`.

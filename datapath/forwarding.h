@@ -61,6 +61,21 @@ struct sample_table {
 	struct sample_counter counters[];
 };
 
+// What tells the bridge's packets apart, for the traversal cache (cache.h): all header bits that any
+// flow looks at, and the packet's structure. Quick where all words are of the core line and another.
+// Immutable.
+#define CACHE_KEY_WORDS 16
+struct cache_key {
+	uint64_t since; // the first generation that it is for
+	uint8_t n_words; // 8 or 16, the last one is for the packet's structure
+	uint8_t line; // the other line
+	bool two_lines; // `index` is good
+	bool too_wide; // more words than that: there is no key
+	uint8_t word[CACHE_KEY_WORDS]; // of the key; the last one means nothing
+	_Alignas(64) uint64_t index[CACHE_KEY_WORDS]; // 0 to 7: core line, 8 to 15: the other one
+	uint64_t mask[CACHE_KEY_WORDS]; // 0 where there is no word
+};
+
 struct port_map_chunk {
 	struct forwarding_port *ports[PORT_MAP_CHUNK];
 };
@@ -83,6 +98,10 @@ struct forwarding {
 	struct meter_table *meters_after; // in the view after; NULL: the same
 	const struct tun_map *tun_map; // tunnel options as fields
 	uint16_t lines; // key lines that flows or actions look at: what the parser must fill
+	// Changes with everything that decides on a packet's way, behind the change; no two bridges
+	// ever have the same.
+	uint64_t generation;
+	struct cache_key *cache_key; // NULL: the flows look at nothing
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
 };
 #define FORWARDING_MAX 1024

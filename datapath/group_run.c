@@ -1,7 +1,7 @@
 #include "datapath/group.h"
 
 #include "common/rcu.h"
-#include "datapath/forward.h"
+#include "datapath/cache.h"
 #include "datapath/saved.h"
 
 #include <string.h>
@@ -199,10 +199,13 @@ static void run_select(struct forward *forward, const struct group *group, uint8
 
 		for_each_packet(i, packets) same |= (uint64_t)(chosen[i] == bucket) << i;
 		packets &= ~same;
-		if (bucket == GROUP_NO_BUCKET)
+		if (bucket == GROUP_NO_BUCKET) {
 			drop(forward, same, DROP_NO_BUCKET);
-		else
-			run_bucket(forward, &group->buckets[bucket], table_id, same, depth, last);
+			continue;
+		}
+		if (unlikely(forward->choosing))
+			cache_note_bucket(forward, group->id, bucket, same);
+		run_bucket(forward, &group->buckets[bucket], table_id, same, depth, last);
 	}
 }
 
@@ -220,6 +223,8 @@ static void run_first_live(struct forward *forward, const struct group *group, u
 	for (unsigned int i = 0; i < group->n_buckets; i++)
 		if (group->type == GROUP_INDIRECT || is_live(&group->buckets[i])) {
 			trace_choice(forward, group, i);
+			if (unlikely(forward->choosing))
+				cache_note_bucket(forward, group->id, (uint16_t)i, packets);
 			run_bucket(forward, &group->buckets[i], table_id, packets, depth, last);
 			return;
 		}

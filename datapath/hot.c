@@ -1,6 +1,6 @@
 #include "datapath/hot.h"
 
-#include "datapath/forward.h"
+#include "datapath/cache.h"
 
 #define LEVEL_NAME(level) HOT_NAME(level)
 #define HOT_NAME(level) hot_##level
@@ -24,4 +24,5 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.classifier_lookup = classifier_lookup,
 	.classifier_lookup_view = classifier_lookup_view,
 	.table_lookup_view = table_lookup_view,
+	.cache_fold = cache_fold,
 };

@@ -30,6 +30,9 @@ struct hot {
 	bool (*mac_table_refresh)(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
 				  uint32_t ofport);
 
+	// Give the counts of so many entries of the traversal cache to the flows (cache.h).
+	void (*cache_fold)(struct worker *worker, uint32_t n);
+
 	// One sub-classifier alone, and a table in a view: for tests.
 	classifier_lookup_function *classifier_lookup;
 	classifier_view_function *classifier_lookup_view;

@@ -4,6 +4,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/hot.h"
 
 #include <errno.h>
@@ -136,6 +137,7 @@ int datapath_init(const struct datapath_options *options, struct error *error)
 	if (status < 0)
 		return status;
 	workers_set_idle_sleep(options->idle_sleep_ns);
+	cache_mode = (uint8_t)options->cache;
 	rte_log_set_global_level(RTE_LOG_WARNING);
 	status = start_eal(options, mib, error);
 	if (status < 0)

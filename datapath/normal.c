@@ -2,6 +2,7 @@
 
 #include "common/rcu.h"
 #include "datapath/write_back.h"
+#include "l2/mac_table_fast.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static bool is_reserved_address(const uint8_t mac[6])
 {
 	static const uint8_t reserved[5] = { 0x01, 0x80, 0xc2, 0x00, 0x00 };
 
-	return !memcmp(mac, reserved, sizeof(reserved)) && mac[5] <= 0x0f;
+	return unlikely(mac[0] & 1) && !memcmp(mac, reserved, sizeof(reserved)) && mac[5] <= 0x0f;
 }
 
 static bool is_multicast(const uint8_t mac[6])
@@ -192,8 +193,25 @@ static bool admit(struct forward *forward, unsigned int packet, const struct mac
 	return false;
 }
 
-static void pass(struct forward *forward, unsigned int packet, struct mac_table *table,
-		 const struct passage *passage)
+// Vectors whose packets nearly all go to a few ports.
+struct last_port {
+	uint32_t ofport;
+	struct forwarding_port *port;
+};
+
+static struct forwarding_port *port_at(struct forward *forward, uint32_t ofport,
+				       struct last_port *last)
+{
+	if (likely(ofport == last->ofport))
+		return last->port;
+	last->ofport = ofport;
+	last->port = ofport == MAC_TABLE_NONE ? NULL : forwarding_port(forward->forwarding, ofport);
+	return last->port;
+}
+
+// True: the packet goes to one port, as it is.
+static bool pass(struct forward *forward, unsigned int packet, struct mac_table *table,
+		 const struct passage *passage, struct last_port *last)
 {
 	const struct key_core *core = vector_core(forward->vector, packet);
 	const struct forwarding_port *in_port = passage->in_port;
@@ -207,28 +225,42 @@ static void pass(struct forward *forward, unsigned int packet, struct mac_table 
 		if (unlikely(forward->trace))
 			tell(forward, core, vlan, NULL, MAC_TABLE_NONE);
 		flood(forward, packet, in_port, vlan);
-		return;
+		return false;
 	}
 	ofport = mac_table_answer(table, &passage->destination);
-	port = ofport == MAC_TABLE_NONE ? NULL : forwarding_port(forward->forwarding, ofport);
+	port = port_at(forward, ofport, last);
 	if (unlikely(forward->trace))
 		tell(forward, core, vlan, port, ofport);
 	if (!port || !port_has_vlan(port, vlan))
 		flood(forward, packet, in_port, vlan);
 	else if (port->ofport == in_port->ofport)
 		output_drop(forward, packet, DROP_NORMAL_SAME_PORT);
+	else if (likely(!(vlan | core->vlan_tci0)))
+		return true;
 	else
 		send_in_vlan(forward, packet, port, vlan);
+	return false;
 }
 
 void normal_run(struct forward *forward, uint64_t packets)
 {
 	struct mac_table *table = rcu_read(&forward->forwarding->mac_table);
+	struct last_port last = { MAC_TABLE_NONE, NULL };
 	struct passage passages[VECTOR_SIZE];
-	uint64_t passing = 0;
+	uint32_t ports[VECTOR_SIZE];
+	uint64_t passing = 0, outputs = 0;
 
+	PROFILE_ENTER(forward->worker, NORMAL);
 	for_each_packet(i,
 			packets) if (likely(admit(forward, (unsigned int)i, table, &passages[i])))
 		passing |= 1ULL << i;
-	for_each_packet(i, passing) pass(forward, (unsigned int)i, table, &passages[i]);
+	for_each_packet(i, passing)
+	{
+		if (unlikely(!pass(forward, (unsigned int)i, table, &passages[i], &last)))
+			continue;
+		ports[i] = last.ofport;
+		outputs |= 1ULL << i;
+	}
+	output_each_to(forward, outputs, ports);
+	PROFILE_LEAVE(forward->worker, NORMAL);
 }

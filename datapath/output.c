@@ -41,15 +41,16 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	uint16_t n = batch->n, sent;
 	const bool lock = !vport->class->tx_thread_safe;
 
+	PROFILE_ENTER(worker, SEND);
 	batch->n = 0;
 	// A sent packet is not ours to look at any more.
 	for (unsigned int i = 0; i < n; i++)
 		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
 	if (lock)
-		rte_spinlock_lock(&vport->tx_lock[queue]);
+		rte_spinlock_lock(&vport->tx_lock[queue].lock);
 	sent = vport->class->tx(vport, queue, batch->packets, n);
 	if (lock)
-		rte_spinlock_unlock(&vport->tx_lock[queue]);
+		rte_spinlock_unlock(&vport->tx_lock[queue].lock);
 	counters->tx_packets += sent;
 	for (unsigned int i = 0; i < sent; i++)
 		counters->tx_bytes += length[i];
@@ -57,6 +58,7 @@ static void flush_port(struct worker *worker, struct vport *vport)
 		counters->tx_drops[refusal(vport)] += n - sent;
 		rte_pktmbuf_free_bulk(batch->packets + sent, n - sent);
 	}
+	PROFILE_LEAVE(worker, SEND);
 }
 
 void output_flush(struct worker *worker)
@@ -196,7 +198,7 @@ static bool is_shared(struct rte_mbuf *packet)
 	return false;
 }
 
-bool output_make_writable(struct forward *forward, unsigned int packet)
+bool output_make_own(struct forward *forward, unsigned int packet)
 {
 	struct vector *vector = forward->vector;
 	struct rte_mbuf *copy;
@@ -221,7 +223,9 @@ bool output_commit(struct forward *forward, unsigned int packet)
 		return true;
 	if (!output_make_writable(forward, packet))
 		return false;
+	PROFILE_ENTER(forward->worker, WRITE_BACK);
 	write_back(forward->vector, packet);
+	PROFILE_LEAVE(forward->worker, WRITE_BACK);
 	return true;
 }
 
@@ -394,11 +398,33 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 	const bool usual = !forward->trace && port && port->admin_up && !port->no_forward &&
 			   max_len == MAX_LEN_ALL;
 
+	PROFILE_ENTER(forward->worker, OUTPUT);
 	for_each_packet(i, packets)
 	{
 		if (unlikely(!usual || !output_simply(forward, (unsigned int)i, port)))
 			output_to(forward, (unsigned int)i, ofport, max_len);
 	}
+	PROFILE_LEAVE(forward->worker, OUTPUT);
+}
+
+void output_each_to(struct forward *forward, uint64_t packets, const uint32_t ofports[VECTOR_SIZE])
+{
+	struct forwarding_port *port = NULL;
+	uint32_t ofport = OFPP_ANY;
+
+	PROFILE_ENTER(forward->worker, OUTPUT);
+	for_each_packet(i, packets)
+	{
+		if (ofports[i] != ofport) {
+			ofport = ofports[i];
+			port = forwarding_port(forward->forwarding, ofport);
+			if (port && unlikely(!port->admin_up || port->no_forward || forward->trace))
+				port = NULL; // the long way
+		}
+		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))
+			output_to(forward, (unsigned int)i, ofport, MAX_LEN_ALL);
+	}
+	PROFILE_LEAVE(forward->worker, OUTPUT);
 }
 
 void output_finish(struct forward *forward, uint64_t packets)
@@ -406,14 +432,24 @@ void output_finish(struct forward *forward, uint64_t packets)
 	struct vector *vector = forward->vector;
 	struct worker *worker = forward->worker;
 
+	struct forwarding_port *last = NULL; // whose batch can be filled at once, if it has begun
+	struct tx_batch *batch = NULL;
+
 	for_each_packet(i, packets)
 	{
 		const uint64_t bit = 1ULL << i;
 		struct forwarding_port *port = vector->pending[i];
 
+		if (likely(port && port == last && !(vector->delivered & bit) && batch->n &&
+			   batch->n < VECTOR_SIZE - 1)) {
+			batch->packets[batch->n++] = vector->packets[i];
+			continue;
+		}
 		if (likely(port && port->vport->polled && !forward->trace &&
 			   !(vector->delivered & bit))) {
 			queue(worker, port, vector->packets[i]);
+			last = port;
+			batch = &worker->tx[port->vport->index];
 			continue;
 		}
 		if (port) {

@@ -1,5 +1,6 @@
 #include "common/rcu.h"
 #include "datapath/actions.h"
+#include "datapath/cache.h"
 #include "flowtable/classifier/lanes.h"
 
 // Take the lowest table out of the list: packets that took different ways meet again there.
@@ -204,6 +205,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	const struct table *table = rcu_read(&forward->forwarding->tables[table_id]);
 	uint64_t hit;
 
+	PROFILE_ENTER(forward->worker, PIPELINE);
 	if (unlikely(from.with_ct))
 		actions_ct_swap(forward->vector, packets);
 	if (unlikely(from.in_port != OFPP_IN_PORT)) {
@@ -211,6 +213,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 			vector_core(forward->vector, (unsigned int)i)->in_port;
 		set_in_port(forward->vector, packets, from.in_port);
 	}
+	PROFILE_ENTER(forward->worker, LOOKUP);
 	if (likely(table && !forward->trace)) {
 		if (likely(forward->view == VIEW_NONE))
 			table_lookup(table, &forward->vector->keys, packets, results);
@@ -220,6 +223,7 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	} else {
 		for_each_packet(i, packets) results[i] = NULL;
 	}
+	PROFILE_LEAVE(forward->worker, LOOKUP);
 	if (unlikely(forward->trace))
 		trace_lookup(forward, table, table_id, packets, results, depth);
 	hit = packets & ~same_pointer(results, packets, NULL);
@@ -228,12 +232,15 @@ static void run_table(struct forward *forward, uint8_t table_id, uint64_t packet
 	if (unlikely(from.in_port != OFPP_IN_PORT))
 		for_each_packet(i, packets) vector_core(forward->vector, (unsigned int)i)->in_port =
 			saved[i];
+	if (unlikely(forward->recorded & packets))
+		cache_note(forward, table_id, results, packets);
 	count_lookups(forward, table_id, packets, hit);
 	forward->vector->missed &= ~packets;
 	if (packets & ~hit)
 		run_miss(forward, table_id, packets & ~hit, next);
 	if (likely(hit))
 		run_flows(forward, results, table_id, hit, depth, next);
+	PROFILE_LEAVE(forward->worker, PIPELINE);
 }
 
 void pipeline_run_from(struct forward *forward, uint8_t table_id, uint64_t packets,

@@ -27,10 +27,10 @@ struct packet_layout {
 	uint8_t n_vlans; // tags the key knows: 0 to 2
 	uint8_t l4_proto; // IPPROTO_* behind any extension headers
 	uint8_t n_mpls;
-	rte_be16_t type; // behind the tags, or of the bare packet
-	uint16_t n_encap_bytes; // that encap put in front
-	uint32_t packet_type; // as in the field; 0: Ethernet. Stays when headers are read anew
 	bool nd; // a well-formed neighbour discovery message
+	rte_be16_t type; // behind the tags, or of the bare packet
+	uint32_t packet_type; // as in the field; 0: Ethernet. Stays when headers are read anew
+	uint16_t n_encap_bytes; // that encap put in front
 	bool routed; // IPv6: the final destination lies in a routing header
 };
 

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
 #include "datapath/learn.h"
@@ -54,10 +55,11 @@ struct worker *worker_create(unsigned int id)
 	worker->events = aligned_alloc(RTE_CACHE_LINE_SIZE,
 				       RTE_ALIGN_CEIL((size_t)ring_size, RTE_CACHE_LINE_SIZE));
 	worker->learn = learn_queue_create();
+	worker->cache = cache_create();
 	worker->silent_queues = calloc(1, sizeof(*worker->silent_queues) +
 						  SLEEP_MAX_QUEUES * sizeof(struct poll_queue));
 	if (worker->wake_fd < 0 || !worker->silent_queues || !worker->counters || !worker->ports ||
-	    !worker->tx || !worker->stacks || !worker->events || !worker->learn) {
+	    !worker->tx || !worker->stacks || !worker->events || !worker->learn || !worker->cache) {
 		worker_destroy(worker);
 		return NULL;
 	}
@@ -71,6 +73,9 @@ void worker_destroy(struct worker *worker)
 		return;
 	if (worker->wake_fd >= 0)
 		close(worker->wake_fd);
+	if (worker->cache && worker->counters)
+		hot->cache_fold(worker, UINT32_MAX);
+	cache_destroy(worker->cache);
 	counter_set_destroy(worker->counters);
 	free(worker->ports);
 	free(worker->tx);
@@ -89,8 +94,10 @@ static uint16_t poll_queue(struct worker *worker, const struct poll_queue *queue
 	struct rte_mbuf *packets[BURST_SIZE];
 	struct forwarding *forwarding;
 	struct forwarding_port *port;
-	uint16_t n = vport->class->rx(vport, queue->queue, packets, BURST_SIZE);
+	uint16_t n;
 
+	PROFILE_BEGIN(worker);
+	n = vport->class->rx(vport, queue->queue, packets, BURST_SIZE);
 	if (!n)
 		return 0;
 	forwarding = rcu_read(&vport->forwarding);
@@ -104,16 +111,38 @@ static uint16_t poll_queue(struct worker *worker, const struct poll_queue *queue
 	}
 	worker->n_packets += n;
 	worker->n_vectors++;
+	PROFILE_END(worker, n);
 	return n;
 }
 
-static uint32_t poll_all(struct worker *worker, const struct poll_list *list)
+// One look into every queue. *now is the time before it and, if there were packets, becomes the time
+// when the last of them had been sent: looking into empty queues counts for the one after them.
+static uint32_t poll_all(struct worker *worker, const struct poll_list *list, uint64_t *now)
 {
-	uint32_t n = 0;
+	uint32_t total = 0;
 
-	for (uint32_t i = 0; i < list->n; i++)
-		n += poll_queue(worker, &list->queues[i]);
-	return n;
+	for (uint32_t i = 0; i < list->n; i++) {
+		struct queue_counters *counters = list->queues[i].counters;
+		const uint16_t n = poll_queue(worker, &list->queues[i]);
+		const uint64_t before = *now;
+
+		if (!n)
+			continue;
+		*now = rte_rdtsc();
+		counters->cycles += *now - before;
+		counters->packets += n;
+		counters->vectors++;
+		worker->busy_cycles += *now - before;
+		total += n;
+	}
+	return total;
+}
+
+static uint32_t poll_again(struct worker *worker, const struct poll_list *list)
+{
+	uint64_t now = rte_rdtsc();
+
+	return poll_all(worker, list, &now);
 }
 
 static void disarm_all(const struct poll_list *list)
@@ -187,11 +216,11 @@ static void sleep_until_work(struct worker *worker, int epoll)
 	arm_all(list, epoll, silent);
 	ns = !silent->n ? LONGEST_SLEEP_NS : fixed ? worker->idle_sleep_ns : FIRST_NAP_NS;
 	// What came while arming does not ring the bell.
-	if (poll_all(worker, list) == 0)
+	if (poll_again(worker, list) == 0)
 		while (!rcu_read(&worker->stop) && !doze(worker, epoll, ns)) {
 			// The list may have changed while we were away, and ports with it.
 			if (rcu_read(&worker->poll_list)->generation != generation ||
-			    poll_all(worker, silent))
+			    poll_again(worker, silent))
 				break;
 			if (!fixed && ++naps % NAPS_BEFORE_LONGER == 0 && ns < LAST_NAP_NS)
 				ns *= 2;
@@ -200,41 +229,87 @@ static void sleep_until_work(struct worker *worker, int epoll)
 	disarm_all(rcu_read(&worker->poll_list));
 }
 
+// Descriptors that ring for this worker: none at first. Queues are added when it goes to sleep.
+static int epoll_open(const struct worker *worker)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll >= 0)
+		epoll_ctl(epoll, EPOLL_CTL_ADD, worker->wake_fd, &event);
+	return epoll;
+}
+
+// Another list of queues: those that went must not wake us any more, and those that came may have
+// been armed by the worker that had them.
+static int epoll_renew(const struct worker *worker, const struct poll_list *list, int epoll)
+{
+	close(epoll);
+	disarm_all(list);
+	return epoll_open(worker);
+}
+
+// The packets that the pool keeps ready for this thread.
+static void give_back_packets(void)
+{
+	struct rte_mempool_cache *cache = rte_mempool_default_cache(packet_pool(), rte_lcore_id());
+
+	if (cache)
+		rte_mempool_cache_flush(cache, packet_pool());
+}
+
+static void go_to_sleep(struct worker *worker, int epoll, uint64_t now)
+{
+	const uint64_t busy = worker->busy_cycles;
+
+	sleep_until_work(worker, epoll);
+	worker->idle_cycles += rte_rdtsc() - now - (worker->busy_cycles - busy);
+}
+
 void *worker_run(void *argument)
 {
 	struct worker *worker = argument;
 	const uint64_t patience = IDLE_POLL_NS * (rte_get_tsc_hz() / 1000) / (NS_PER_SECOND / 1000);
-	struct epoll_event event = { .events = EPOLLIN };
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	uint64_t now = rte_rdtsc(), last_packet = now;
+	uint64_t now = rte_rdtsc(), last_packet = now, generation = 0;
+	int epoll = epoll_open(worker);
 
 	// Lets mempool caches and the like work in this thread.
 	rte_thread_register();
 	// Sleep as long as asked, not 50 microseconds longer.
 	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-	epoll_ctl(epoll, EPOLL_CTL_ADD, worker->wake_fd, &event);
 	rcu_online(worker->id);
 	while (!rcu_read(&worker->stop)) {
+		const struct poll_list *list = rcu_read(&worker->poll_list);
 		const uint64_t before = now;
-		uint32_t n = poll_all(worker, rcu_read(&worker->poll_list));
+		uint32_t n;
 
+		if (unlikely(list->generation != generation)) {
+			generation = list->generation;
+			epoll = epoll_renew(worker, list, epoll);
+		}
+		n = poll_all(worker, list, &now);
 		rcu_quiescent(worker->id);
-		now = rte_rdtsc();
 		if (n) {
-			worker->busy_cycles += now - before;
 			last_packet = now;
 			continue;
 		}
+		now = rte_rdtsc();
 		worker->idle_cycles += now - before;
-		if (worker->idle_sleep_ns >= 0 && now - last_packet > patience && epoll >= 0) {
-			sleep_until_work(worker, epoll);
-			worker->idle_cycles += rte_rdtsc() - now;
+		if (worker->cache->n_pending) { // and no sleep before they are done
+			hot->cache_fold(worker, CACHE_IDLE_FOLD);
+			now = rte_rdtsc();
+		} else if (worker->idle_sleep_ns >= 0 && now - last_packet > patience &&
+			   epoll >= 0) {
+			go_to_sleep(worker, epoll, now);
 			now = rte_rdtsc();
 		} else {
 			rte_pause();
 		}
 	}
+	hot->cache_fold(worker, UINT32_MAX);
 	rcu_offline(worker->id);
+	if (packet_pool())
+		give_back_packets();
 	rte_thread_unregister();
 	close(epoll);
 	return NULL;

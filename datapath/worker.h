@@ -7,6 +7,7 @@
 #define DATAPATH_WORKER_H
 
 #include "common/counters.h"
+#include "datapath/profile.h"
 #include "datapath/trace.h"
 #include "datapath/vector.h"
 
@@ -40,9 +41,17 @@ struct port_counters {
 	uint64_t tx_drops[N_DROPS]; // dropped on the way out of here
 };
 
+// What the worker that polls a receive queue counts of it, whichever worker that is at the time.
+struct queue_counters {
+	uint64_t cycles; // TSC: from looking into the queue until what was in it had been sent
+	uint64_t packets;
+	uint64_t vectors;
+} __attribute__((aligned(64)));
+
 // A receive queue to poll.
 struct poll_queue {
 	struct vport *vport;
+	struct queue_counters *counters;
 	uint16_t queue;
 };
 
@@ -82,8 +91,20 @@ struct packet_out {
 	uint32_t in_port; // where it is said to come from: also OFPP_CONTROLLER and OFPP_ANY
 };
 
+// Whether the cache is asked: adaptive is what everybody wants, the other two are for tests.
+enum cache_mode { CACHE_ADAPTIVE, CACHE_ALWAYS, CACHE_NEVER };
+struct cache;
 struct learn_queue;
 struct packet_stack;
+
+// What the main thread makes of a worker's counters, once a second.
+struct worker_gauge {
+	uint64_t busy_cycles, packets; // as they were then
+	bool measured; // at least once
+	double load; // of a core
+	double packet_rate; // per second
+	double cycles_per_packet;
+};
 
 struct worker {
 	// Published by the main thread.
@@ -104,6 +125,7 @@ struct worker {
 	uint64_t n_packets, n_vectors, n_sleeps;
 	struct rte_ring *events; // of struct worker_event, to the main thread
 	struct learn_queue *learn; // of flows to learn, to the main thread (datapath/learn.h)
+	struct cache *cache; // NULL: none (datapath/cache.h)
 	enum flow_view view; // of the burst under way (view.h)
 	struct trace *trace; // non-NULL: tell each step, send and count nothing
 
@@ -118,6 +140,13 @@ struct worker {
 	uint32_t patch_head, patch_tail;
 	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];
 	struct vector vector;
+
+	// The main thread's own.
+	struct worker_gauge gauge;
+	bool leaving; // polls nothing any more, and is about to stop
+#ifdef PROFILE
+	struct profile profile;
+#endif
 };
 
 static inline void worker_count_rx_drop(struct worker *worker, const struct vport *vport,

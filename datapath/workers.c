@@ -5,6 +5,7 @@
 #include "common/rcu.h"
 #include "datapath/learn.h"
 #include "datapath/worker_run.h"
+#include "datapath/workers_internal.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -14,9 +15,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static struct worker *workers[WORKERS_MAX];
+// While one set of workers takes the place of another, both are here.
+#define MAX_RUNNING (2 * WORKERS_MAX)
+_Static_assert(MAX_RUNNING <= PLACEMENT_WORKERS_MAX, "room for the decision");
+
+static struct worker *workers[MAX_RUNNING];
 static unsigned int n_workers;
 static struct worker *main_worker; // NULL until it has something to send
+// Stopped, until what they said has been heard: then the main thread's has their counts.
+static struct worker *retired[MAX_RUNNING];
+static unsigned int n_retired;
 static int64_t idle_sleep_ns = IDLE_SLEEP_AUTO;
 static int learn_fd = -1;
 
@@ -25,10 +33,23 @@ static struct worker_totals gone;
 
 static cpu_set_t all_cores; // that the process may use; empty before workers start
 
-// All workers, the main thread's last; NULL past the end.
+// All workers that count or counted, the main thread's last; NULL past the end.
 static struct worker *worker_at(unsigned int i)
 {
-	return i < n_workers ? workers[i] : i == n_workers ? main_worker : NULL;
+	if (i < n_workers)
+		return workers[i];
+	i -= n_workers;
+	return i < n_retired ? retired[i] : i == n_retired ? main_worker : NULL;
+}
+
+struct worker *worker_running(unsigned int i)
+{
+	return i < n_workers ? workers[i] : NULL;
+}
+
+const struct cache *workers_cache(unsigned int i)
+{
+	return i < n_workers ? workers[i]->cache : NULL;
 }
 
 struct worker *workers_main(void)
@@ -64,7 +85,7 @@ void workers_set_idle_sleep(int64_t ns)
 	idle_sleep_ns = ns;
 }
 
-static void wake(struct worker *worker)
+void worker_wake(struct worker *worker)
 {
 	const uint64_t one = 1;
 
@@ -99,51 +120,208 @@ static int start_thread(struct worker *worker, struct error *error)
 // What the control thread does, and threads that it starts later, must not take time from a worker:
 // a worker that polls would wait for milliseconds until the scheduler gives its core back. Where
 // workers have all cores that we may use, that cannot be helped.
-static void leave_cores(const unsigned int *cores, unsigned int n)
+static void leave_cores(void)
 {
 	cpu_set_t allowed;
 
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+	if (!CPU_COUNT(&all_cores) && sched_getaffinity(0, sizeof(all_cores), &all_cores))
 		return;
-	all_cores = allowed;
-	for (unsigned int i = 0; i < n; i++)
-		if (cores[i] < CPU_SETSIZE)
-			CPU_CLR(cores[i], &allowed);
-	if (CPU_COUNT(&allowed))
-		sched_setaffinity(0, sizeof(allowed), &allowed);
+	allowed = all_cores;
+	for (unsigned int i = 0; i < n_workers; i++)
+		if (workers[i]->core < CPU_SETSIZE)
+			CPU_CLR(workers[i]->core, &allowed);
+	if (!CPU_COUNT(&allowed))
+		allowed = all_cores;
+	sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
+// The lowest number that no worker has.
+static unsigned int free_id(void)
+{
+	for (unsigned int id = 0;; id++) {
+		unsigned int i = 0;
+
+		while (i < n_workers && workers[i]->id != id)
+			i++;
+		if (i == n_workers)
+			return id;
+	}
+}
+
+static int start_worker(unsigned int core, struct error *error)
+{
+	const unsigned int id = free_id();
+	struct worker *worker = worker_create(id);
+	int status;
+
+	if (!worker)
+		return error_set(error, ENOMEM, "out of memory");
+	worker->learn->fd = learn_fd;
+	worker->core = core;
+	worker->idle_sleep_ns = idle_sleep_ns;
+	worker->poll_list = calloc(1, sizeof(*worker->poll_list));
+	if (!worker->poll_list || rcu_reader_register(id) < 0) {
+		worker_destroy(worker);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	status = start_thread(worker, error);
+	if (status < 0) {
+		rcu_reader_unregister(id);
+		worker_destroy(worker);
+		return status;
+	}
+	workers[n_workers++] = worker;
+	return 0;
+}
+
+// It must poll nothing any more. Its counts stay in the sums.
+static void stop_worker(struct worker *worker)
+{
+	unsigned int i = 0;
+
+	rcu_publish(&worker->stop, 1);
+	worker_wake(worker);
+	pthread_join(worker->thread, NULL);
+	rcu_reader_unregister(worker->id);
+	while (workers[i] != worker)
+		i++;
+	for (n_workers--; i < n_workers; i++)
+		workers[i] = workers[i + 1];
+	retired[n_retired++] = worker;
+}
+
+static void add(struct port_counters *sum, const struct port_counters *counters)
+{
+	sum->rx_packets += counters->rx_packets;
+	sum->rx_bytes += counters->rx_bytes;
+	sum->tx_packets += counters->tx_packets;
+	sum->tx_bytes += counters->tx_bytes;
+	for (unsigned int r = 0; r < N_DROPS; r++) {
+		sum->rx_drops[r] += counters->rx_drops[r];
+		sum->tx_drops[r] += counters->tx_drops[r];
+	}
+}
+
+static void inherit_counts(struct worker *heir, const struct worker *worker)
+{
+	for (unsigned int i = 0; i <= PACKET_OUT_INDEX; i++)
+		add(&heir->ports[i], &worker->ports[i]);
+	heir->n_copies += worker->n_copies;
+	heir->n_events_lost += worker->n_events_lost;
+	heir->learn->n_lost += worker->learn->n_lost;
+}
+
+void workers_bury_stopped(void)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < n_retired; i++) {
+		struct worker *worker = retired[i];
+
+		if (rte_ring_empty(worker->events) && rte_ring_empty(worker->learn->ring)) {
+			inherit_counts(main_worker, worker);
+			worker_destroy(worker);
+		} else {
+			retired[kept++] = worker;
+		}
+	}
+	n_retired = kept;
+}
+
+static int check_number(unsigned int n, struct error *error)
+{
+	if (n > 0 && n <= WORKERS_MAX)
+		return 0;
+	return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX, n);
 }
 
 int workers_start(const unsigned int *cores, unsigned int n, struct error *error)
 {
-	if (n == 0 || n > WORKERS_MAX)
-		return error_set(error, EINVAL, "there can be 1 to %u workers, not %u", WORKERS_MAX,
-				 n);
+	int status = check_number(n, error);
+
+	if (status < 0)
+		return status;
 	learn_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (learn_fd < 0)
 		return error_set(error, errno, "no event descriptor: %s", strerror(errno));
-	for (unsigned int i = 0; i < n; i++) {
-		struct worker *worker = worker_create(i);
-		int status;
+	for (unsigned int i = 0; i < n && !status; i++)
+		status = start_worker(cores[i], error);
+	if (!status)
+		leave_cores();
+	return status;
+}
 
-		if (!worker)
-			return error_set(error, ENOMEM, "out of memory");
-		worker->learn->fd = learn_fd;
-		worker->core = cores[i];
-		worker->idle_sleep_ns = idle_sleep_ns;
-		worker->poll_list = calloc(1, sizeof(*worker->poll_list));
-		if (!worker->poll_list || rcu_reader_register(i) < 0) {
-			worker_destroy(worker);
-			return error_set(error, ENOMEM, "out of memory");
-		}
-		status = start_thread(worker, error);
-		if (status < 0) {
-			rcu_reader_unregister(i);
-			worker_destroy(worker);
-			return status;
-		}
-		workers[n_workers++] = worker;
+static bool is_wanted(const struct worker *worker, const unsigned int *cores, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (cores[i] == worker->core)
+			return true;
+	return false;
+}
+
+static bool has_worker(unsigned int core)
+{
+	for (unsigned int i = 0; i < n_workers; i++)
+		if (workers[i]->core == core)
+			return true;
+	return false;
+}
+
+// Those that are leaving, if their queues have found others.
+static void stop_leaving(void)
+{
+	for (unsigned int i = n_workers; i-- > 0;)
+		if (workers[i]->leaving && workers[i]->poll_list->n == 0)
+			stop_worker(workers[i]);
+}
+
+// Have others poll what these poll, and stop them.
+static int dismiss(const unsigned int *cores, unsigned int n)
+{
+	int status;
+
+	for (unsigned int i = 0; i < n_workers; i++)
+		workers[i]->leaving = !is_wanted(workers[i], cores, n);
+	status = workers_distribute();
+	if (status < 0)
+		for (unsigned int i = 0; i < n_workers; i++)
+			workers[i]->leaving = false;
+	else
+		stop_leaving();
+	return status;
+}
+
+int workers_set_cores(const unsigned int *cores, unsigned int n, struct error *error)
+{
+	const unsigned int n_before = n_workers;
+	unsigned int before[MAX_RUNNING];
+	int status = check_number(n, error);
+
+	for (unsigned int i = 0; i < n_before; i++)
+		before[i] = workers[i]->core;
+	// Room for those that stop; there is always somebody to have their counts.
+	workers_bury_stopped();
+	if (!status && (!workers_main() || n_retired + n_before > MAX_RUNNING))
+		return error_set(error, EAGAIN,
+				 "workers that were stopped are not gone yet: try again");
+	for (unsigned int i = 0; i < n && !status; i++)
+		if (!has_worker(cores[i]))
+			status = start_worker(cores[i], error);
+	if (status < 0) {
+		dismiss(before, n_before);
+		return status;
 	}
-	leave_cores(cores, n);
+	if (n_workers == n && n == n_before)
+		return 0; // the same
+	status = dismiss(cores, n);
+	if (status < 0) {
+		dismiss(before, n_before);
+		return error_set(error, -status, "out of memory");
+	}
+	vport_set_n_workers(n_workers);
+	leave_cores();
+	workers_distribute(); // queues may be pinned to cores that have a worker now
+	rx_balance_spread();
 	return 0;
 }
 
@@ -151,15 +329,19 @@ void workers_stop(void)
 {
 	for (unsigned int i = 0; i < n_workers; i++) {
 		rcu_publish(&workers[i]->stop, 1);
-		wake(workers[i]);
+		worker_wake(workers[i]);
 	}
 	for (unsigned int i = 0; i < n_workers; i++) {
 		pthread_join(workers[i]->thread, NULL);
-		rcu_reader_unregister(i);
+		rcu_reader_unregister(workers[i]->id);
 		worker_destroy(workers[i]);
 		workers[i] = NULL;
 	}
 	n_workers = 0;
+	for (unsigned int i = 0; i < n_retired; i++)
+		worker_destroy(retired[i]);
+	n_retired = 0;
+	rx_queues_clear();
 	worker_destroy(main_worker);
 	main_worker = NULL;
 	if (learn_fd >= 0)
@@ -175,61 +357,6 @@ unsigned int workers_count(void)
 void workers_synchronize(void)
 {
 	rcu_synchronize();
-}
-
-static struct poll_list *make_list(unsigned int worker)
-{
-	struct poll_list *list = NULL;
-	uint32_t n = 0, turn = 0;
-
-	// First count, then fill: the same walk twice.
-	for (int fill = 0; fill < 2; fill++) {
-		n = 0;
-		turn = 0;
-		for (unsigned int i = 0; i < VPORT_MAX; i++) {
-			struct vport *vport = vport_by_index(i);
-
-			if (!vport || !vport->polled || !vport->forwarding)
-				continue;
-			for (uint16_t q = 0; q < vport->n_rxq; q++) {
-				if (turn++ % n_workers != worker)
-					continue;
-				if (fill)
-					list->queues[n] = (struct poll_queue){ vport, q };
-				n++;
-			}
-		}
-		if (!fill) {
-			list = calloc(1, sizeof(*list) + n * sizeof(*list->queues));
-			if (!list)
-				return NULL;
-			list->n = n;
-		}
-	}
-	return list;
-}
-
-int workers_distribute(void)
-{
-	struct poll_list *lists[WORKERS_MAX];
-
-	for (unsigned int i = 0; i < n_workers; i++) {
-		lists[i] = make_list(i);
-		if (!lists[i]) {
-			while (i-- > 0)
-				free(lists[i]);
-			return -ENOMEM;
-		}
-	}
-	for (unsigned int i = 0; i < n_workers; i++) {
-		struct poll_list *old = workers[i]->poll_list;
-
-		lists[i]->generation = old->generation + 1;
-		rcu_publish(&workers[i]->poll_list, lists[i]);
-		rcu_defer(free, old);
-		wake(workers[i]);
-	}
-	return 0;
 }
 
 void workers_drain_events(void (*handle)(void *context, const struct worker_event *event),
@@ -291,18 +418,6 @@ void workers_rest_learned(void)
 		__atomic_store_n(&workers[i]->learn->told, 0, __ATOMIC_SEQ_CST);
 }
 
-static void add(struct port_counters *sum, const struct port_counters *counters)
-{
-	sum->rx_packets += counters->rx_packets;
-	sum->rx_bytes += counters->rx_bytes;
-	sum->tx_packets += counters->tx_packets;
-	sum->tx_bytes += counters->tx_bytes;
-	for (unsigned int r = 0; r < N_DROPS; r++) {
-		sum->rx_drops[r] += counters->rx_drops[r];
-		sum->tx_drops[r] += counters->tx_drops[r];
-	}
-}
-
 void workers_port_counters(unsigned int vport_index, struct port_counters *sum)
 {
 	const struct worker *worker;
@@ -333,6 +448,7 @@ void workers_port_forget(unsigned int vport_index)
 	add_totals(&gone, &sum);
 	for (unsigned int i = 0; (worker = worker_at(i)); i++)
 		memset(&worker->ports[vport_index], 0, sizeof(*worker->ports));
+	rx_queues_forget_port(vport_index);
 }
 
 void workers_totals(struct worker_totals *totals)
@@ -354,17 +470,16 @@ void workers_totals(struct worker_totals *totals)
 
 bool workers_info(unsigned int i, struct worker_info *info)
 {
-	const struct worker *worker;
-	const struct poll_list *list;
+	const struct worker *worker = worker_running(i);
+	struct rx_workers state;
 
-	if (i >= n_workers)
+	if (!worker)
 		return false;
-	worker = workers[i];
-	list = worker->poll_list;
+	rx_workers_read(&state);
 	*info = (struct worker_info){
 		.id = worker->id,
 		.core = worker->core,
-		.n_queues = list->n,
+		.isolated = state.workers[i].closed,
 		.packets = worker->n_packets,
 		.vectors = worker->n_vectors,
 		.sleeps = worker->n_sleeps,
@@ -372,8 +487,22 @@ bool workers_info(unsigned int i, struct worker_info *info)
 		.idle_cycles = worker->idle_cycles,
 		.learn_lost = worker->learn->n_lost,
 		.events_lost = worker->n_events_lost,
+		.load = worker->gauge.load * 100,
+		.packet_rate = worker->gauge.packet_rate,
+		.cycles_per_packet = worker->gauge.cycles_per_packet,
 	};
-	for (uint32_t q = 0; q < list->n && q < RTE_DIM(info->queues); q++)
-		info->queues[q] = list->queues[q];
 	return true;
+}
+
+bool workers_profile(unsigned int i, struct profile *profile)
+{
+#ifdef PROFILE
+	if (i < n_workers) {
+		*profile = workers[i]->profile;
+		return true;
+	}
+#endif
+	(void)i;
+	(void)profile;
+	return false;
 }

@@ -46,15 +46,6 @@ static inline void replace(uint8_t *at, const void *bytes, size_t size, uint32_t
 	memcpy(at, bytes, size);
 }
 
-// The same for one byte that is the first or second of its 16-bit word.
-static inline void replace_byte(uint8_t *word, unsigned int index, uint8_t byte, uint32_t *delta)
-{
-	uint8_t bytes[2] = { word[0], word[1] };
-
-	bytes[index] = byte;
-	replace(word, bytes, 2, delta);
-}
-
 static void write_vlans(uint8_t *frame, const struct key_core *core, unsigned int n_vlans)
 {
 	const rte_be16_t tci[2] = { core->vlan_tci0, core->vlan_tci1 };
@@ -176,8 +167,11 @@ static void write_ipv4(uint8_t *ip, uint8_t *l4, const struct packet_layout *lay
 			adjust_l4_checksum(l4, layout->l4_proto, delta, true);
 	}
 	if (dirty & DIRTY_IP) {
-		replace_byte(ip, 1, core->ip_tos, &delta);
-		replace_byte(ip + 8, 0, core->ip_ttl, &delta);
+		// Both in the high or low byte of their words: RFC 1624 on the bytes' differences.
+		delta += (uint16_t) ~(ip[1] << 8) + (uint32_t)(core->ip_tos << 8);
+		delta += (uint16_t)~ip[8] + (uint32_t)core->ip_ttl;
+		ip[1] = core->ip_tos;
+		ip[8] = core->ip_ttl;
 	}
 	checksum_add(ip + 10, delta);
 }
@@ -313,7 +307,12 @@ bool packet_push_vlan(struct rte_mbuf *packet, rte_be16_t tpid, rte_be16_t tci)
 void packet_pop_vlan(struct rte_mbuf *packet)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(packet, uint8_t *);
+	uint64_t first; // of the two addresses
+	uint32_t rest;
 
-	memmove(frame + 4, frame, 12);
+	memcpy(&first, frame, 8);
+	memcpy(&rest, frame + 8, 4);
+	memcpy(frame + 4, &first, 8);
+	memcpy(frame + 12, &rest, 4);
 	rte_pktmbuf_adj(packet, 4);
 }

@@ -35,59 +35,70 @@ static void packed_match_from(struct packed_match *packed, const struct match *m
 	packed->n_words = n;
 }
 
-static uint64_t shape_hash(bool is_clause, const uint8_t *word, const uint64_t *bits,
-			   unsigned int n_words)
+static uint64_t mask_hash(const uint8_t *word, const uint64_t *bits, unsigned int n_words)
 {
-	uint64_t hash = n_words | (uint64_t)is_clause << 32;
+	uint64_t hash = n_words;
 
 	for (unsigned int i = 0; i < n_words; i++)
 		hash = hash_word(hash_word(hash, word[i]), bits[i]);
 	return hash_finish(hash);
 }
 
-static uint64_t flow_hash(uint64_t shape, uint16_t priority, const uint64_t *values,
+static uint64_t flow_hash(uint64_t mask, uint16_t priority, const uint64_t *values,
 			  unsigned int n_words)
 {
-	uint64_t hash = hash_word(shape, priority);
+	uint64_t hash = hash_word(mask, priority);
 
 	for (unsigned int i = 0; i < n_words; i++)
 		hash = hash_word(hash, values[i]);
 	return hash_finish(hash);
 }
 
-// By content, as table_find() comes with a match that no flow may have.
-static struct table_shape *shape_find(const struct table *table, uint64_t hash, bool is_clause,
-				      const uint8_t *word, const uint64_t *bits,
-				      unsigned int n_words)
+// Sub-tables have shapes of their own.
+static uint64_t shape_hash(const struct table *home, uint64_t mask, bool is_clause)
 {
+	return hash_finish(
+		hash_word(hash_word(mask, is_clause | (home->whole ? 2u : 0)), home->split_value));
+}
+
+static struct table_shape *shape_find(const struct table *table, const struct mask *mask,
+				      const struct table *home, bool is_clause)
+{
+	const uint64_t hash =
+		shape_hash(home, mask_hash(mask->word, mask->bits, mask->n_words), is_clause);
+
 	for (struct table_index_node *node = table_index_chain(&table->shapes, hash); node;
 	     node = node->next) {
 		struct table_shape *shape = container_of(node, struct table_shape, index);
 
-		if (node->hash == hash && shape->is_clause == is_clause &&
-		    shape->mask->n_words == n_words &&
-		    memcmp(shape->mask->word, word, n_words) == 0 &&
-		    memcmp(shape->mask->bits, bits, n_words * sizeof(bits[0])) == 0)
+		// Masks are interned.
+		if (node->hash == hash && shape->is_clause == is_clause && shape->mask == mask &&
+		    shape->home == home)
 			return shape;
 	}
 	return NULL;
 }
 
-// Masks of flows are interned.
 static struct table_shape *shape_of(const struct table *table, const struct mask *mask,
-				    bool is_clause)
+				    const struct table *home, bool is_clause)
 {
 	struct table_shape *recent = table->recent;
 
-	if (recent && recent->mask == mask && recent->is_clause == is_clause)
+	if (recent && recent->mask == mask && recent->home == home &&
+	    recent->is_clause == is_clause)
 		return recent;
-	return shape_find(table, shape_hash(is_clause, mask->word, mask->bits, mask->n_words),
-			  is_clause, mask->word, mask->bits, mask->n_words);
+	return shape_find(table, mask, home, is_clause);
 }
 
-static struct table_shape *shape_make(struct table *table, const struct mask *mask, bool is_clause)
+const struct table_shape *table_shape_find(const struct table *table, const struct mask *mask,
+					   bool is_clause)
 {
-	uint64_t hash = shape_hash(is_clause, mask->word, mask->bits, mask->n_words);
+	return shape_of(table, mask, table, is_clause);
+}
+
+static struct table_shape *shape_make(struct table *table, const struct mask *mask,
+				      struct table *home, bool is_clause)
+{
 	struct table_shape *shape;
 
 	if (table_index_reserve(&table->shapes) < 0)
@@ -95,28 +106,31 @@ static struct table_shape *shape_make(struct table *table, const struct mask *ma
 	shape = calloc(1, sizeof(*shape));
 	if (!shape)
 		return NULL;
-	shape->index.hash = hash;
+	shape->mask_hash = mask_hash(mask->word, mask->bits, mask->n_words);
+	shape->index.hash = shape_hash(home, shape->mask_hash, is_clause);
 	shape->mask = mask;
+	shape->home = home;
 	shape->is_clause = is_clause;
 	table_index_add(&table->shapes, &shape->index);
 	return shape;
 }
 
-static struct table_shape *shape_get(struct table *table, const struct mask *mask, bool is_clause)
+static struct table_shape *shape_get(struct table *table, const struct mask *mask,
+				     struct table *home, bool is_clause)
 {
-	struct table_shape *shape = shape_of(table, mask, is_clause);
+	struct table_shape *shape = shape_of(table, mask, home, is_clause);
 
 	if (!shape)
-		shape = shape_make(table, mask, is_clause);
+		shape = shape_make(table, mask, home, is_clause);
 	table->recent = shape;
 	return shape;
 }
 
-static void shape_free_if_empty(struct table *table, struct table_shape *shape)
+void table_shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
 	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
-	table_lpm_forget(table, shape);
+	table_lpm_forget(shape->home, shape);
 	if (table->recent == shape)
 		table->recent = NULL;
 	table_index_remove(&table->shapes, &shape->index);
@@ -159,12 +173,37 @@ static void list_remove(struct table *table, struct flow *flow)
 	table->n_flows--;
 }
 
+int table_flow_move(struct table *table, struct flow *flow, struct table *home)
+{
+	struct table_shape *shape = shape_get(table, flow->mask, home, false);
+
+	if (!shape)
+		return -ENOMEM;
+	list_remove(table, flow);
+	flow->shape = shape;
+	list_add(table, flow);
+	return 0;
+}
+
+void table_flow_unlist(struct table *table, struct flow *flow)
+{
+	list_remove(table, flow);
+}
+
+void table_flow_list(struct table *table, struct flow *flow, struct table_shape *shape)
+{
+	flow->shape = shape;
+	list_add(table, flow);
+}
+
 struct table *table_create(uint8_t table_id)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
-	if (table)
-		table->id = table_id;
+	if (!table)
+		return NULL;
+	table->id = table_id;
+	table->n_until_check = TABLE_SPLIT_INTERVAL;
 	return table;
 }
 
@@ -174,16 +213,17 @@ void table_destroy(struct table *table)
 
 	if (!table)
 		return;
-	table_parts_destroy(table);
+	table_families_destroy(table);
 	table_clauses_destroy(table);
 	for (struct flow *flow = table->flows; flow; flow = next) {
 		struct table_shape *shape = flow->shape;
 
 		next = flow->list_next;
 		list_remove(table, flow);
-		shape_free_if_empty(table, shape);
+		table_shape_free_if_empty(table, shape);
 		flow_free(flow);
 	}
+	table_parts_destroy(table);
 	table_index_free(&table->index);
 	table_index_free(&table->shapes);
 	table_index_free(&table->families);
@@ -212,8 +252,10 @@ static const struct table_holder *changing_part(const struct table *table,
 // Changes of one hash or LPM part that follow each other are one run, and count as one. A packet
 // takes its flow from one slot of such a part, once, so it sees the table as it was at that moment, however many of
 // them there are; only between parts could it see a table that never was.
-static void change_begin(struct table *table, const struct table_holder *part)
+static void change_begin(struct table *changed, const struct table_holder *part)
 {
+	struct table *table = changed->whole ? changed->whole : changed;
+
 	if (!part || part != table->changing)
 		__atomic_store_n(&table->version, table->version + 1, __ATOMIC_SEQ_CST);
 	table->changing = part;
@@ -226,27 +268,56 @@ void table_change_begin(struct table *table)
 	change_begin(table, NULL);
 }
 
+// Whose parts take the flow: a sub-table's, unless other flows with its mask are elsewhere.
+static int find_home(struct table *table, const struct flow *flow, bool is_clause,
+		     struct table **home)
+{
+	const struct table_shape *shape;
+
+	*home = table;
+	if (!table->split || is_clause)
+		return 0;
+	shape = table_shape_find(table, flow->mask, false);
+	return shape ? 0 : table_split_home(table, flow, home);
+}
+
+static int parts_insert(struct table *table, struct flow *flow)
+{
+	struct table *home = flow->shape->home;
+	int rc = home == table ? 0 : table_split_raise(table, flow->rank);
+
+	if (flow->shape->is_clause)
+		return table_clauses_insert(table, flow);
+	if (rc == 0)
+		rc = table_parts_insert(home, flow);
+	if (rc == 0 && home != table)
+		table_split_count(table, 1, flow->rank);
+	return rc;
+}
+
 static int insert(struct table *table, struct flow *flow, uint64_t rank)
 {
+	const bool is_clause = flow_is_clause(flow);
 	struct table_shape *shape;
+	struct table *home;
 	int rc;
 
-	if (table_index_reserve(&table->index) < 0)
+	if (table_index_reserve(&table->index) < 0 || find_home(table, flow, is_clause, &home) < 0)
 		return -ENOMEM;
-	shape = shape_get(table, flow->mask, flow_is_clause(flow));
+	shape = shape_get(table, flow->mask, home, is_clause);
 	if (!shape)
 		return -ENOMEM;
 	flow->shape = shape;
 	flow->rank = rank;
 	flow->index.hash =
-		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
+		flow_hash(shape->mask_hash, flow->priority, flow->values, flow->mask->n_words);
 	list_add(table, flow);
 	shape->n_expected -= shape->n_expected > 0;
 	change_begin(table, changing_part(table, shape, shape->n_flows));
-	rc = shape->is_clause ? table_clauses_insert(table, flow) : table_parts_insert(table, flow);
+	rc = parts_insert(table, flow);
 	if (rc < 0) {
 		list_remove(table, flow);
-		shape_free_if_empty(table, shape);
+		table_shape_free_if_empty(table, shape);
 		return rc;
 	}
 	table_index_add(&table->index, &flow->index);
@@ -254,11 +325,20 @@ static int insert(struct table *table, struct flow *flow, uint64_t rank)
 	return 0;
 }
 
-int table_insert(struct table *table, struct flow *flow)
+static int insert_last(struct table *table, struct flow *flow)
 {
 	int rc = insert(table, flow, flow_rank(flow->priority, table->n_inserted));
 
 	table->n_inserted += rc == 0;
+	return rc;
+}
+
+int table_insert(struct table *table, struct flow *flow)
+{
+	int rc = insert_last(table, flow);
+
+	if (rc == 0)
+		table_split_check(table);
 	return rc;
 }
 
@@ -294,7 +374,7 @@ void table_restore(struct table *table, struct flow *flow)
 
 void table_expect(struct table *table, const struct mask *mask, uint32_t n)
 {
-	struct table_shape *shape = shape_get(table, mask, false);
+	struct table_shape *shape = shape_get(table, mask, table, false);
 
 	if (!shape)
 		return;
@@ -302,12 +382,18 @@ void table_expect(struct table *table, const struct mask *mask, uint32_t n)
 	if (n)
 		table_index_expect(&table->index, n);
 	else
-		shape_free_if_empty(table, shape);
+		table_shape_free_if_empty(table, shape);
+	// What was expected is here: look at it now and not only after many more.
+	if (n == 0) {
+		table->n_until_check = 0;
+		table_split_check(table);
+	}
 }
 
 void table_remove(struct table *table, struct flow *flow)
 {
 	struct table_shape *shape = flow->shape;
+	struct table *home = shape->home;
 
 	change_begin(table, changing_part(table, shape, shape->n_flows - 1));
 	if (flow->state == FLOW_DYING)
@@ -318,8 +404,10 @@ void table_remove(struct table *table, struct flow *flow)
 	if (shape->is_clause)
 		table_clauses_remove(table, flow);
 	else
-		table_parts_remove(table, flow);
-	shape_free_if_empty(table, shape);
+		table_parts_remove(home, flow);
+	table_shape_free_if_empty(table, shape);
+	if (home != table)
+		table_split_count(table, -1, flow->rank);
 	if (table->n_flows == 0)
 		table->lines = 0;
 }
@@ -328,7 +416,7 @@ void table_remove(struct table *table, struct flow *flow)
 // other one matches it matches too, and at the same priority an ordinary flow wins.
 static int replace_kind(struct table *table, struct flow *old, struct flow *flow)
 {
-	int rc = table_insert(table, flow);
+	int rc = insert_last(table, flow);
 
 	if (rc == 0)
 		table_remove(table, old);
@@ -360,69 +448,67 @@ int table_replace(struct table *table, struct flow *old, struct flow *flow)
 	return 0;
 }
 
-static struct flow *find_in_shape(const struct table *table, const struct table_shape *shape,
-				  const uint64_t *values, uint16_t priority)
+static struct flow *find(const struct table *table, uint64_t mask_hashed, const uint8_t *word,
+			 const uint64_t *bits, const uint64_t *values, unsigned int n_words,
+			 uint16_t priority)
 {
-	const unsigned int n_words = shape->mask->n_words;
-	const uint64_t hash = flow_hash(shape->index.hash, priority, values, n_words);
+	const uint64_t hash = flow_hash(mask_hashed, priority, values, n_words);
 
 	for (struct table_index_node *node = table_index_chain(&table->index, hash); node;
 	     node = node->next) {
 		struct flow *flow = container_of(node, struct flow, index);
+		const struct mask *mask = flow->mask;
 
-		if (node->hash == hash && flow->priority == priority && flow->shape == shape &&
+		if (node->hash == hash && flow->priority == priority && mask->n_words == n_words &&
+		    memcmp(mask->word, word, n_words) == 0 &&
+		    memcmp(mask->bits, bits, n_words * sizeof(bits[0])) == 0 &&
 		    memcmp(flow->values, values, n_words * sizeof(values[0])) == 0)
 			return flow;
 	}
 	return NULL;
 }
 
-static struct flow *find_kind(const struct table *table, bool is_clause,
-			      const struct packed_match *match, uint16_t priority)
-{
-	const struct table_shape *shape =
-		shape_find(table, shape_hash(is_clause, match->word, match->bits, match->n_words),
-			   is_clause, match->word, match->bits, match->n_words);
-
-	return shape ? find_in_shape(table, shape, match->values, priority) : NULL;
-}
-
 struct flow *table_find(const struct table *table, const struct match *match, uint16_t priority)
 {
 	struct packed_match packed;
-	struct flow *flow;
 
 	packed_match_from(&packed, match);
-	flow = find_kind(table, false, &packed, priority);
-	if (!flow && table->clauses)
-		flow = find_kind(table, true, &packed, priority);
-	return flow;
+	return find(table, mask_hash(packed.word, packed.bits, packed.n_words), packed.word,
+		    packed.bits, packed.values, packed.n_words, priority);
+}
+
+// Flows come in runs: the hash of their mask is known mostly.
+static uint64_t mask_hash_of(const struct table *table, const struct mask *mask)
+{
+	const struct table_shape *recent = table->recent;
+
+	return recent && recent->mask == mask ? recent->mask_hash
+					      : mask_hash(mask->word, mask->bits, mask->n_words);
 }
 
 struct flow *table_find_like(const struct table *table, const struct flow *like)
 {
-	const struct table_shape *shape = shape_of(table, like->mask, false);
-	struct flow *flow =
-		shape ? find_in_shape(table, shape, like->values, like->priority) : NULL;
+	const struct mask *mask = like->mask;
 
-	if (flow || !table->clauses)
-		return flow;
-	shape = shape_of(table, like->mask, true);
-	return shape ? find_in_shape(table, shape, like->values, like->priority) : NULL;
+	return find(table, mask_hash_of(table, mask), mask->word, mask->bits, like->values,
+		    mask->n_words, like->priority);
 }
 
 void table_prefetch(const struct table *table, struct flow *flow)
 {
-	const struct table_shape *shape = shape_of(table, flow->mask, flow_is_clause(flow));
+	const struct mask *mask = flow->mask;
+	const struct table_shape *shape;
 	const struct classifier *classifier;
 
-	if (!shape || !table->index.n_buckets)
+	if (!table->index.n_buckets)
 		return;
 	flow->index.hash =
-		flow_hash(shape->index.hash, flow->priority, flow->values, flow->mask->n_words);
+		flow_hash(mask_hash_of(table, mask), flow->priority, flow->values, mask->n_words);
 	__builtin_prefetch(&table->index.buckets[flow->index.hash & (table->index.n_buckets - 1)],
 			   1);
-	classifier = shape->part ? shape->part->classifier : NULL;
+	// Sub-tables are small.
+	shape = table_shape_find(table, mask, flow_is_clause(flow));
+	classifier = shape && shape->part ? shape->part->classifier : NULL;
 	if (classifier && classifier->template->prefetch)
 		classifier->template->prefetch(classifier, flow);
 }
@@ -463,6 +549,21 @@ uint16_t table_lines(const struct table *table)
 	return table->lines;
 }
 
+static void part_describe(const struct classifier *classifier, uint64_t max_rank,
+			  struct table_part *part)
+{
+	*part = (struct table_part){
+		.template_name = classifier->template->name,
+		.n_flows = classifier->n_flows,
+		.n_masks = classifier->n_masks,
+		.max_priority = (uint16_t)(max_rank >> FLOW_SEQUENCE_BITS),
+		.memory = classifier->template->memory(classifier),
+		.cycles = (uint32_t)(table_cost_measured(classifier) + 0.5),
+	};
+	if (classifier->id == CLASSIFIER_SPLIT)
+		table_split_describe(classifier, part);
+}
+
 unsigned int table_parts(const struct table *table, struct table_part *parts, unsigned int max)
 {
 	const struct table_clauses *clauses = table->clauses;
@@ -473,14 +574,7 @@ unsigned int table_parts(const struct table *table, struct table_part *parts, un
 			i < table->n_parts ? table->parts[i]
 					   : clauses->entries[i - table->n_parts].part;
 
-		parts[i] = (struct table_part){
-			.template_name = part->classifier->template->name,
-			.n_flows = part->classifier->n_flows,
-			.n_masks = part->classifier->n_masks,
-			.max_priority = (uint16_t)(part->max_rank >> FLOW_SEQUENCE_BITS),
-			.memory = part->classifier->template->memory(part->classifier),
-			.cycles = (uint32_t)(table_cost_measured(part->classifier) + 0.5),
-		};
+		part_describe(part->classifier, part->max_rank, &parts[i]);
 	}
 	return n;
 }

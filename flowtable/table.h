@@ -94,6 +94,8 @@ struct table_part {
 	uint16_t max_priority;
 	size_t memory; // bytes
 	uint32_t cycles; // for each packet that is looked up in it (table_cost.h)
+	const char *field; // that sub-tables are chosen by; NULL: there are none
+	uint32_t n_values; // of that field, each with a sub-table
 };
 unsigned int table_parts(const struct table *table, struct table_part *parts, unsigned int max);
 

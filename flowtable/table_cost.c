@@ -5,6 +5,7 @@
 #include <rte_cycles.h>
 
 #include "flowtable/key.h"
+#include "flowtable/table_internal.h"
 
 #define KIB 1024.0
 #define LINE_SIZE 64
@@ -70,6 +71,8 @@ static double cost(const struct machine *machine, enum classifier_template_id id
 		return 5 * machine->speed + 2 * line;
 	case CLASSIFIER_LPM: // one to three slots and a flow
 		return 5.5 * machine->speed + 2.5 * line;
+	case CLASSIFIER_LPM6: // five lengths or so, a node and a flow
+		return 50 * machine->speed + 7 * line;
 	case CLASSIFIER_REFERENCE:
 		return (5 + 5.0 * n_flows) * machine->speed;
 	default: // bit vectors: a bit for each flow
@@ -159,12 +162,24 @@ static void measure(struct machine *machine)
 	free(memory);
 }
 
+static struct machine here;
+
+void table_cost_calibrate(void)
+{
+	if (here.speed == 0)
+		measure(&here);
+}
+
+double table_cost_here(enum classifier_template_id id, uint32_t n_flows, size_t memory)
+{
+	table_cost_calibrate();
+	return cost(&here, id, n_flows, memory);
+}
+
 double table_cost_measured(const struct classifier *classifier)
 {
-	static struct machine machine;
-
-	if (machine.speed == 0)
-		measure(&machine);
-	return cost(&machine, (enum classifier_template_id)classifier->id, classifier->n_flows,
-		    classifier->template->memory(classifier));
+	if (classifier->id == CLASSIFIER_SPLIT)
+		return table_split_cost(classifier, table_cost_measured);
+	return table_cost_here((enum classifier_template_id)classifier->id, classifier->n_flows,
+			       classifier->template->memory(classifier));
 }

@@ -3,7 +3,8 @@
 // Workers see the view: an immutable array of sub-classifiers by falling rank. The control thread
 // keeps shapes (the flows of one mask) and parts (the flows of one sub-classifier): a shape with
 // many flows has a hash part of its own, the flows of small shapes share linear parts ("bins"), or
-// one bit-vector part ("the mix") once they are too many for bins.
+// one bit-vector part ("the mix") once they are too many for bins. Where a field tells most of these
+// apart there is one part ("the split") of sub-tables, each with parts of its own.
 #ifndef FLOWTABLE_TABLE_INTERNAL_H
 #define FLOWTABLE_TABLE_INTERNAL_H
 
@@ -40,6 +41,9 @@ struct table_view {
 	struct table_entry entries[]; // by falling max_rank
 };
 
+// So many insertions after a table was made it is asked for the first time whether to split.
+#define TABLE_SPLIT_INTERVAL 64
+
 // Flows with conjunctions, by mask: each classifier has the flows of one.
 struct table_clauses {
 	uint32_t n;
@@ -74,12 +78,18 @@ struct table {
 	uint32_t n_binned; // flows in bins
 	uint32_t n_hashes; // shapes with a hash part of their own
 	struct table_holder *mix; // one of `parts`, or NULL
+	struct table_holder *split; // one of `parts`, or NULL: sub-tables (table_split.c)
+	uint32_t n_until_check; // insertions until it is asked whether to split
+	struct table *whole; // of a sub-table: the table it belongs to
+	uint64_t split_value; // of a sub-table
 	const struct table_holder *changing; // the hash part of the last change, or NULL
 };
 
 struct table_shape {
 	struct table_index_node index;
 	const struct mask *mask; // of its flows, which hold references
+	struct table *home; // whose parts hold the flows: the table itself, or a sub-table
+	uint64_t mask_hash;
 	bool is_clause; // flows with conjunctions have shapes of their own, other flows have others
 	struct flow *first; // the first of n_flows in the table's list
 	uint32_t n_flows;
@@ -125,8 +135,39 @@ void table_small_remove(struct table *table, struct table_holder *bin, struct fl
 int table_lpm_insert(struct table *table, struct flow *flow);
 void table_lpm_remove(struct table *table, struct flow *flow); // whose owner is a family's part
 void table_lpm_forget(struct table *table, struct table_shape *shape);
-void table_lpm_destroy(struct table_holder *part); // before it is freed
+void table_lpm_destroy(struct table_holder *part); // before it is freed; twice is as good as once
 bool table_lpm_stays(const struct table_holder *part); // when one flow goes
+
+// Sub-tables (table_split.c). The one that takes the flow, if its mask has the field that the table
+// is split by: 0 or -ENOMEM; otherwise *home stays as it is.
+int table_split_home(struct table *table, const struct flow *flow, struct table **home);
+// The sub-table that the flow would go to, if there is one for its value, or else the table.
+const struct table *table_split_has(const struct table *table, const struct flow *flow);
+// Before and after a flow of a sub-table comes or goes.
+int table_split_raise(struct table *table, uint64_t rank);
+void table_split_count(struct table *table, int change, uint64_t rank);
+// After an insertion: is it time to split, or to give it up?
+void table_split_check(struct table *table);
+void table_sub_destroy(struct table *sub);
+// What a lookup costs on average over the flows, where `cost` tells it of each part.
+double table_split_cost(const struct classifier *classifier,
+			double (*cost)(const struct classifier *part));
+
+// Its field and values, and its masks: of the sub-table that has the most.
+void table_split_describe(const struct classifier *classifier, struct table_part *part);
+void table_families_destroy(struct table *table); // before the flows
+
+// The flow goes from its shape's list to that of the same mask in another home. 0 or -ENOMEM.
+int table_flow_move(struct table *table, struct flow *flow, struct table *home);
+void table_flow_unlist(struct table *table, struct flow *flow);
+void table_flow_list(struct table *table, struct flow *flow, struct table_shape *shape);
+// The flows of the table, and not of a sub-table, with this mask. NULL: none.
+const struct table_shape *table_shape_find(const struct table *table, const struct mask *mask,
+					   bool is_clause);
+void table_shape_free_if_empty(struct table *table, struct table_shape *shape);
+
+// In one new view: `added`, unless that is NULL, comes, and flows that have another home go.
+int table_parts_leave(struct table *table, struct table_holder *added);
 
 // The same for flows with conjunctions.
 int table_clauses_insert(struct table *table, struct flow *flow);

@@ -1,4 +1,4 @@
-// Which flows of a table are searched as a routing table (classifier/lpm.h).
+// Which flows of a table are searched as a routing table (classifier/lpm.h, classifier/lpm6.h).
 //
 // Shapes that are prefixes of one address, with the same mask beside it, are a family. A family of
 // three shapes or more that has more flows than a bin gets an LPM part, which takes one lookup
@@ -15,6 +15,7 @@
 
 #include "common/hash.h"
 #include "flowtable/classifier/lpm.h"
+#include "flowtable/classifier/lpm6.h"
 #include "flowtable/table_cost.h"
 
 // A family gets a part with this many flows, and loses it below that many.
@@ -74,7 +75,7 @@ static struct table_family *family_create(struct table *table, const struct lpm_
 	return family;
 }
 
-// A length from 1 to 31 tells for sure which address is meant. All or nothing of an address is a
+// A length between none and all bits tells for sure which address is meant. All or nothing of an address is a
 // prefix of it only if there is a family already.
 static struct table_family *family_of(struct table *table, const struct table_shape *shape)
 {
@@ -86,10 +87,12 @@ static struct table_family *family_of(struct table *table, const struct table_sh
 	for (unsigned int a = 0; !family && a < LPM_N_ADDRESSES; a++) {
 		int length = lpm_place_of(shape->mask, a, &place);
 
-		if (length < 0 || (table->families.n == 0 && length % 32 == 0))
+		const bool is_sure = length > 0 && length < place.n_bits;
+
+		if (length < 0 || (table->families.n == 0 && !is_sure))
 			continue;
 		family = family_find(table, &place);
-		if (!family && length % 32 != 0)
+		if (!family && is_sure)
 			family = family_create(table, &place);
 	}
 	return family;
@@ -130,15 +133,22 @@ static bool shape_is_bulky(const struct table_shape *shape)
 	struct lpm_place place;
 	const uint64_t n = (uint64_t)shape->n_flows + shape->n_expected;
 
-	return n > LONG_MAX_FLOWS &&
+	return n > LONG_MAX_FLOWS && shape->family->place.n_bits == 32 &&
 	       lpm_place_of(shape->mask, shape->family->place.address, &place) >= LONG_PREFIX;
+}
+
+static enum classifier_template_id template_of(const struct table_family *family)
+{
+	return family->place.n_bits == 32 ? CLASSIFIER_LPM : CLASSIFIER_LPM6;
 }
 
 // Do lookups cost more now, by a fifth, than they would in one part? Flows in bins are taken to lie
 // in a bin of their own.
 static bool part_pays(const struct table_family *family, uint32_t n_flows)
 {
-	const size_t memory = sizeof(struct lpm_trie) + n_flows * sizeof(struct lpm_node);
+	const size_t memory = family->place.n_bits == 32
+				      ? sizeof(struct lpm_trie) + n_flows * sizeof(struct lpm_node)
+				      : n_flows * 2 * sizeof(struct lpm6_node);
 	double before = 0;
 	uint32_t n_in_bins = 0;
 
@@ -152,7 +162,7 @@ static bool part_pays(const struct table_family *family, uint32_t n_flows)
 			n_in_bins += shape->n_flows;
 	}
 	before += table_cost_nominal(CLASSIFIER_LINEAR, n_in_bins, 0);
-	return before > 1.2 * table_cost_nominal(CLASSIFIER_LPM, n_flows, memory);
+	return before > 1.2 * table_cost_nominal(template_of(family), n_flows, memory);
 }
 
 // The family's flows that an LPM part would have. NULL: few, or no memory.
@@ -232,7 +242,7 @@ static int family_form(struct table *table, struct table_family *family)
 	if (!flows)
 		return 0;
 	table_change_begin(table);
-	part = table_part_add(table, CLASSIFIER_LPM, flows, n);
+	part = table_part_add(table, template_of(family), flows, n);
 	free(flows);
 	if (!part) {
 		family->hopeless_below = n > UINT32_MAX / 2 ? UINT32_MAX : 2 * n;
@@ -423,11 +433,13 @@ void table_lpm_remove(struct table *table, struct flow *flow)
 
 bool table_lpm_stays(const struct table_holder *part)
 {
-	return part->classifier->n_flows > FAMILY_KEEP_FLOWS;
+	return part->classifier->id == CLASSIFIER_LPM &&
+	       part->classifier->n_flows > FAMILY_KEEP_FLOWS;
 }
 
 void table_lpm_destroy(struct table_holder *part)
 {
 	if (part->family)
 		part->family->part = NULL;
+	part->family = NULL;
 }

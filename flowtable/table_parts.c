@@ -71,12 +71,18 @@ static struct table_holder *bin_create(struct flow **flows, uint32_t n_flows)
 	return part;
 }
 
-static void change_cancel(struct change *change)
+static void change_cancel_but(struct change *change, const struct table_holder *kept)
 {
 	for (unsigned int i = 0; i < change->n_drop; i++)
 		change->drop[i]->dropped = false;
 	for (unsigned int i = 0; i < change->n_add; i++)
-		part_free(change->add[i]);
+		if (change->add[i] != kept)
+			part_free(change->add[i]);
+}
+
+static void change_cancel(struct change *change)
+{
+	change_cancel_but(change, NULL);
 }
 
 static int change_add(struct change *change, struct table_holder *part)
@@ -193,15 +199,17 @@ static void parts_apply(struct table *table, const struct change *change)
 	table->n_parts = n;
 }
 
-// All or nothing: on failure what was to be added is gone and the rest is as before.
-static int change_commit(struct table *table, struct change *change)
+// All or nothing: on failure what was to be added is gone, but for `kept`, and the rest is as
+// before.
+static int change_commit_but(struct table *table, struct change *change,
+			     const struct table_holder *kept)
 {
 	uint32_t n_parts = table->n_parts + change->n_add - change->n_drop;
 	struct table_view *view = view_alloc(n_parts);
 
 	if (!view || parts_reserve(table, n_parts) < 0) {
 		free(view);
-		change_cancel(change);
+		change_cancel_but(change, kept);
 		return -ENOMEM;
 	}
 	parts_apply(table, change);
@@ -213,6 +221,11 @@ static int change_commit(struct table *table, struct change *change)
 		free(change->drop[i]);
 	}
 	return 0;
+}
+
+static int change_commit(struct table *table, struct change *change)
+{
+	return change_commit_but(table, change, NULL);
 }
 
 // Nothing but ranks have changed: sort again. Without memory the old order stays in use.
@@ -284,7 +297,7 @@ static uint32_t change_join(struct table *table, struct change *change)
 	for (uint32_t i = 0; i < table->n_parts && change->n_drop < CHANGE_MAX_PARTS; i++) {
 		struct table_holder *part = table->parts[i];
 
-		if (part->family)
+		if (part->family || part == table->split)
 			continue;
 		if (!part->shape) {
 			change_drop(change, part);
@@ -394,8 +407,8 @@ static struct table_holder *bin_with_room(const struct table *table, uint32_t n)
 	for (uint32_t i = 0; i < table->n_parts; i++) {
 		struct table_holder *bin = table->parts[i];
 
-		if (!bin->shape && !bin->family && bin != table->mix && !bin->dropped &&
-		    bin->n_flows + n <= BIN_MAX_FLOWS)
+		if (!bin->shape && !bin->family && bin != table->mix && bin != table->split &&
+		    !bin->dropped && bin->n_flows + n <= BIN_MAX_FLOWS)
 			return bin;
 	}
 	return NULL;
@@ -677,6 +690,65 @@ void table_parts_replace(struct flow *old, struct flow *flow)
 	part->classifier->template->replace(part->classifier, old, flow);
 }
 
+// Flows that are in `part`, a bin or the mix, and at home in the table.
+static uint32_t flows_staying(const struct table *table, const struct table_holder *part,
+			      struct flow **flows)
+{
+	uint32_t n = part->n_flows, n_staying = 0;
+
+	if (part == table->mix) {
+		n = part->classifier->n_flows;
+		bitvector_flows(part->classifier, flows);
+	} else {
+		memcpy(flows, part->flows, n * sizeof(*flows));
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (flows[i]->shape->home == table)
+			flows[n_staying++] = flows[i];
+	return n_staying;
+}
+
+int table_parts_leave(struct table *table, struct table_holder *added)
+{
+	const uint32_t n_most =
+		table->n_binned + (table->mix ? table->mix->classifier->n_flows : 0) + 1;
+	struct flow **flows = malloc(n_most * sizeof(*flows));
+	struct change change = { 0 };
+	uint32_t n = 0, n_hashes = 0;
+	int rc = flows ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < table->n_parts && rc == 0; i++) {
+		struct table_holder *part = table->parts[i];
+
+		if (part->family || part == table->split ||
+		    (part->shape && part->shape->n_flows > 0))
+			continue;
+		if (change.n_drop == CHANGE_MAX_PARTS) {
+			rc = -ENOMEM;
+			break;
+		}
+		change_drop(&change, part);
+		if (part->shape)
+			n_hashes += part->classifier->id == CLASSIFIER_HASH;
+		else
+			n += flows_staying(table, part, flows + n);
+	}
+	if (rc == 0)
+		rc = change_add_small(&change, flows, n);
+	free(flows);
+	if (rc < 0) {
+		change_cancel(&change);
+		return rc;
+	}
+	// Last, as the caller keeps it if this fails.
+	if (added)
+		change_add(&change, added);
+	rc = change_commit_but(table, &change, added);
+	if (rc == 0)
+		table->n_hashes -= n_hashes;
+	return rc;
+}
+
 void table_parts_destroy(struct table *table)
 {
 	for (uint32_t i = 0; i < table->n_parts; i++) {
@@ -685,6 +757,9 @@ void table_parts_destroy(struct table *table)
 	}
 	free(table->parts);
 	free(table->view);
+	table->parts = NULL;
+	table->view = NULL;
+	table->n_parts = 0;
 }
 
 struct table_holder *table_part_add(struct table *table, enum classifier_template_id id,

@@ -82,18 +82,21 @@ static struct mac_table_lists *lists_create(uint32_t size, uint32_t n_slots)
 struct mac_table *mac_table_create(uint32_t size, unsigned int aging_s)
 {
 	static uint64_t n_created;
-	struct mac_table *table = calloc(1, sizeof(*table));
+	struct mac_table *table = aligned_alloc(64, sizeof(*table));
 	uint32_t n_buckets = 2;
 
 	if (!table)
 		return NULL;
+	memset(table, 0, sizeof(*table));
 	size = size < MIN_SIZE ? MIN_SIZE : size > MAX_SIZE ? MAX_SIZE : size;
 	while (n_buckets * MAC_BUCKET_SLOTS < size * 2)
 		n_buckets *= 2;
 	table->stats.size = size;
 	table->bucket_mask = n_buckets - 1;
-	n_created++;
-	table->seed = hash_words(&n_created, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		n_created++;
+		table->seeds[i] = hash_words(&n_created, 1) | i;
+	}
 	table->buckets = aligned_alloc(64, n_buckets * sizeof(struct mac_bucket));
 	table->lists = lists_create(size, n_buckets * MAC_BUCKET_SLOTS);
 	if (!table->buckets || !table->lists) {

@@ -31,17 +31,11 @@ uint32_t mac_table_lookup(const struct mac_table *table, uint16_t vlan, const ui
 bool mac_table_refresh(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
 		       uint32_t ofport);
 
-// Worker. The same in two steps: ask for many addresses first, which fetches what the answers need,
-// then take the answers. The table must be the same in both.
+// A question to the table: mac_table_fast.h.
 struct mac_query {
 	uint64_t key;
-	uint32_t buckets[2];
+	uint64_t hash;
 };
-void mac_table_ask(const struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
-		   struct mac_query *query);
-uint32_t mac_table_answer(const struct mac_table *table, const struct mac_query *query);
-bool mac_table_answer_refresh(struct mac_table *table, const struct mac_query *query,
-			      uint32_t ofport);
 
 // Main thread. Learn or move. Multicast sources are ignored.
 void mac_table_learn(struct mac_table *table, uint16_t vlan, const uint8_t mac[6], uint32_t ofport);

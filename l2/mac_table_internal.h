@@ -12,6 +12,9 @@
 #include "common/hash.h"
 #include "l2/mac_table.h"
 
+#include <rte_byteorder.h>
+#include <string.h>
+
 #define MAC_BUCKET_SLOTS 8
 #define MAC_KEY_VALID 1
 #define MAC_KEY_GENERATION 0xe // three bits, counted up at each use of the slot
@@ -30,13 +33,13 @@ struct mac_bucket {
 struct mac_table {
 	// What workers read.
 	struct mac_bucket *buckets;
-	uint64_t seed;
+	uint64_t seeds[2]; // secret; the second one is odd
 	uint32_t bucket_mask;
 	uint32_t aging_s;
 	uint32_t now_s;
 
-	// Main thread.
-	struct mac_table_lists *lists;
+	// Main thread. On a line of its own: workers read the one above for every packet.
+	_Alignas(64) struct mac_table_lists *lists;
 	struct mac_table_stats stats;
 	uint32_t tick_position; // next bucket to age
 	bool has_ticked;
@@ -44,21 +47,40 @@ struct mac_table {
 
 static inline uint64_t mac_key(uint16_t vlan, const uint8_t mac[6])
 {
-	uint64_t address = (uint64_t)mac[0] << 40 | (uint64_t)mac[1] << 32 |
-			   (uint64_t)mac[2] << 24 | (uint64_t)mac[3] << 16 | (uint64_t)mac[4] << 8 |
-			   mac[5];
+	uint16_t high;
+	uint32_t low;
+	uint64_t address;
 
+	memcpy(&high, mac, sizeof(high));
+	memcpy(&low, mac + 2, sizeof(low));
+	address = (uint64_t)rte_be_to_cpu_16(high) << 32 | rte_be_to_cpu_32(low);
 	return address << 16 | (uint64_t)(vlan & 0xfff) << 4 | MAC_KEY_VALID;
 }
 
+static inline uint64_t mac_key_hash(const struct mac_table *table, uint64_t key)
+{
+	return hash_fold(key ^ table->seeds[0], table->seeds[1]);
+}
+
 // The two buckets of a key; they differ, as there are at least two.
+static inline uint32_t mac_key_bucket(const struct mac_table *table, uint64_t hash)
+{
+	return (uint32_t)hash & table->bucket_mask;
+}
+
+static inline uint32_t mac_key_other_bucket(const struct mac_table *table, uint64_t hash)
+{
+	const uint32_t step = (uint32_t)(hash >> 32) & table->bucket_mask;
+
+	return ((uint32_t)hash + (step ? step : 1)) & table->bucket_mask;
+}
+
 static inline void mac_key_buckets(const struct mac_table *table, uint64_t key, uint32_t index[2])
 {
-	uint64_t hash = hash_finish(hash_word(table->seed, key));
-	uint32_t step = (uint32_t)(hash >> 32) & table->bucket_mask;
+	const uint64_t hash = mac_key_hash(table, key);
 
-	index[0] = (uint32_t)hash & table->bucket_mask;
-	index[1] = (index[0] + (step ? step : 1)) & table->bucket_mask;
+	index[0] = mac_key_bucket(table, hash);
+	index[1] = mac_key_other_bucket(table, hash);
 }
 
 // The slot of a key in one of its buckets (bucket * MAC_BUCKET_SLOTS + place), or MAC_SLOT_NONE.

@@ -138,6 +138,7 @@ static void forwarding_destroy(struct forwarding *forwarding)
 	for (unsigned int i = 0; i < RTE_DIM(forwarding->ports); i++)
 		free(forwarding->ports[i]);
 	free(forwarding->flood);
+	free(forwarding->cache_key);
 	mac_table_destroy(forwarding->mac_table);
 	free(forwarding);
 }
@@ -345,6 +346,7 @@ void bridges_tick(void)
 	workers_drain_events(handle_event, NULL);
 	if (now_ns >= next_second_ns) {
 		next_second_ns = now_ns + NS_PER_SECOND;
+		workers_tick(now_ns);
 		for (struct bridge *bridge = bridges; bridge; bridge = bridge->next) {
 			mac_table_tick(bridge->forwarding->mac_table,
 				       (uint32_t)(now_ns / NS_PER_SECOND));

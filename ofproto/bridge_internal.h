@@ -34,6 +34,8 @@ struct table_state {
 };
 
 struct bridge {
+	uint64_t bits[KEY_WORDS]; // of the key that flows look at or copy; never fewer
+	bool has_new_bits; // not in the cache's key yet
 	struct bridge *next; // by name
 	char name[VPORT_NAME_SIZE];
 	uint64_t datapath_id;

@@ -4,6 +4,7 @@
 #include "common/counters.h"
 #include "common/error.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/datapath.h"
 #include "datapath/view.h"
 #include "flowtable/program.h"
@@ -423,6 +424,8 @@ static void commit(struct bundle *bundle)
 	if (bundle->bridge->staged_meters)
 		meter_stage_publish(&bundle->meters);
 	rcu_publish(&forwarding->meters_after, (struct meter_table *)NULL);
+	// Before workers look up without a view, and ask the cache, again.
+	forwarding_changed(forwarding);
 }
 
 static void end_stages(struct bundle *bundle)

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
 #include "datapath/datapath.h"
 #include "flowtable/program_share.h"
 #include "ofproto/bridge_internal.h"
@@ -128,23 +129,50 @@ static uint16_t program_lines(const struct program *program)
 	return (uint16_t)(1 << KEY_LINE_CORE | program->lines_read | program->lines_written);
 }
 
-static uint16_t lines_needed(const struct flow_text *text)
+static uint16_t lines_needed(struct bridge *bridge, const struct flow_text *text)
 {
 	uint16_t lines = program_lines(text->program);
 
-	for (unsigned int w = 0; w < KEY_WORDS; w++)
-		if (text->match.mask.words[w])
-			lines |= key_word_lines(w, text->match.mask.words[w]);
+	for (unsigned int w = 0; w < KEY_WORDS; w++) {
+		const uint64_t bits = text->match.mask.words[w];
+
+		if (!bits)
+			continue;
+		lines |= key_word_lines(w, bits);
+		bridge->has_new_bits |= cache_bits_add(bridge->bits, w, bits);
+	}
+	bridge->has_new_bits |= cache_bits_add_sources(bridge->bits, text->program);
 	return lines;
+}
+
+static uint16_t flow_lines(struct bridge *bridge, const struct flow *flow)
+{
+	bridge->has_new_bits |= cache_bits_add_flow(bridge->bits, flow);
+	return program_lines(flow->program) | flow->mask->lines;
+}
+
+// Without memory for a key that tells packets apart there is no key, and no cache.
+static void renew_cache_key(struct bridge *bridge)
+{
+	if (cache_key_publish(bridge->forwarding, bridge->bits) < 0) {
+		rcu_defer(free, bridge->forwarding->cache_key);
+		rcu_publish(&bridge->forwarding->cache_key, (struct cache_key *)NULL);
+		return; // has_new_bits: try again next time
+	}
+	bridge->has_new_bits = false;
 }
 
 void bridge_make_lines_live(struct bridge *bridge, uint16_t lines)
 {
 	struct forwarding *forwarding = bridge->forwarding;
+	const bool more_lines = (forwarding->lines | lines) != forwarding->lines;
 
-	if ((forwarding->lines | lines) == forwarding->lines)
+	if (!more_lines && !bridge->has_new_bits)
 		return;
-	rcu_publish(&forwarding->lines, (uint16_t)(forwarding->lines | lines));
+	if (bridge->has_new_bits)
+		renew_cache_key(bridge);
+	if (more_lines)
+		rcu_publish(&forwarding->lines, (uint16_t)(forwarding->lines | lines));
 	workers_synchronize();
 }
 
@@ -195,6 +223,7 @@ static void forget_flow(struct bridge *bridge, struct flow *flow)
 void flow_mod_take_out(struct bridge *bridge, struct flow *flow)
 {
 	table_remove(bridge->forwarding->tables[flow->table_id], flow);
+	forwarding_changed(bridge->forwarding);
 	forget_flow(bridge, flow);
 }
 
@@ -243,6 +272,7 @@ static int add_flow(struct bridge *bridge, struct flow *flow)
 		flow_mod_take_back(bridge, flow);
 		return -ENOMEM;
 	}
+	forwarding_changed(bridge->forwarding);
 	if (old)
 		flow_mod_take_back(bridge, old);
 	flow_mod_tell_added(bridge, flow, old);
@@ -324,10 +354,12 @@ int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct 
 		flow->cookie = old_cookie;
 		rcu_publish(&flow->program, old);
 		flow_index_add(&bridge->index, flow);
+		forwarding_changed(bridge->forwarding);
 		learn_detach(program);
 		rcu_defer(program_free, program);
 		return -ENOMEM;
 	}
+	forwarding_changed(bridge->forwarding);
 	learn_changed(flow);
 	learn_detach(old);
 	rcu_defer(program_free, old);
@@ -361,10 +393,15 @@ static int modify_flow(struct bridge *bridge, struct flow *flow, const struct fl
 static int make_room(struct bridge *bridge, const struct flow *flow, struct error *error)
 {
 	const struct table *table = bridge_table(bridge, flow->table_id);
+	int status;
 
-	if (!table_limits_apply(bridge, flow->table_id) || (table && table_find_like(table, flow)))
+	if (!bridge_table_config(bridge, flow->table_id)->max_cycles &&
+	    !table_limits_apply(bridge, flow->table_id))
 		return 0;
-	return table_limits_make_room(bridge, flow->table_id, error);
+	if (table && table_find_like(table, flow))
+		return 0;
+	status = table_limits_check_cost(bridge, flow, error);
+	return status < 0 ? status : table_limits_make_room(bridge, flow->table_id, error);
 }
 
 static int apply_add(struct bridge *bridge, struct flow_mod *mod, struct error *error)
@@ -471,9 +508,9 @@ int flow_mod_check(struct bridge *bridge, const struct flow_change *change, uint
 	if (status < 0)
 		return status;
 	if (flow)
-		*lines |= program_lines(flow->program) | flow->mask->lines;
+		*lines |= flow_lines(bridge, flow);
 	else if (!is_delete(change->mod))
-		*lines |= lines_needed(&change->mod->text);
+		*lines |= lines_needed(bridge, &change->mod->text);
 	return 0;
 }
 

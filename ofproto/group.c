@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "common/text.h"
+#include "datapath/cache.h"
 #include "datapath/datapath.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/flow_mod.h"
@@ -128,7 +129,7 @@ static bool port_is_live(const struct forwarding *forwarding, uint32_t ofport)
 // A group is alive if one of its buckets is. Groups watch each other without loops, so this ends;
 // each is looked at once.
 static bool refresh_group(const struct forwarding *forwarding, const struct group_table *table,
-			  struct group *group)
+			  struct group *group, bool *changed)
 {
 	if (!group || group->visit)
 		return group && group->visit == ALIVE;
@@ -141,7 +142,8 @@ static bool refresh_group(const struct forwarding *forwarding, const struct grou
 			live = port_is_live(forwarding, text->watch_port);
 		if (!live && text->watch_group != GROUP_ID_ANY)
 			live = refresh_group(forwarding, table,
-					     group_find(table, text->watch_group));
+					     group_find(table, text->watch_group), changed);
+		*changed |= group->buckets[i].live != live;
 		__atomic_store_n(&group->buckets[i].live, live, __ATOMIC_RELAXED);
 		if (live)
 			group->visit = ALIVE;
@@ -149,21 +151,50 @@ static bool refresh_group(const struct forwarding *forwarding, const struct grou
 	return group->visit == ALIVE;
 }
 
-static void refresh_table(const struct forwarding *forwarding, const struct group_table *table)
+// True if a bucket came to life or died.
+static bool refresh_table(const struct forwarding *forwarding, const struct group_table *table)
 {
+	bool changed = false;
+
 	for (uint32_t i = 0; table && i < table->n; i++)
 		table->all[i]->visit = NOT_VISITED;
 	for (uint32_t i = 0; table && i < table->n; i++)
-		refresh_group(forwarding, table, table->all[i]);
+		refresh_group(forwarding, table, table->all[i], &changed);
+	return changed;
 }
 
 void groups_refresh(void)
 {
 	for (struct bridge *bridge = bridge_first(); bridge; bridge = bridge_next(bridge))
-		refresh_table(bridge->forwarding, bridge->forwarding->groups);
+		if (refresh_table(bridge->forwarding, bridge->forwarding->groups))
+			forwarding_changed(bridge->forwarding);
 }
 
 // --- Changing ---
+
+// What the choice of a bucket looks at, decides on a packet's way.
+static bool add_bits(struct bridge *bridge, const struct group *group)
+{
+	// Without fields: addresses, type, tags, protocol, ports; not what changes on the way.
+	static const struct group_word usual[] = {
+		{ 0, UINT64_MAX },
+		{ 1, UINT64_MAX },
+		{ 2, UINT64_MAX },
+		{ 3, UINT64_MAX },
+		{ 4, RTE_BE64(0xffffffffff0000ff) },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 1, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 2, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 3, UINT64_MAX },
+	};
+	const struct group_word *words = group->n_words ? group->words : usual;
+	const unsigned int n = group->n_words ? group->n_words : RTE_DIM(usual);
+	bool new = false;
+
+	for (unsigned int i = 0; i < n; i++)
+		new |= cache_bits_add(bridge->bits, words[i].word, words[i].mask);
+	return new;
+}
 
 static uint16_t lines_of(const struct group_table *table)
 {
@@ -242,6 +273,9 @@ int group_stage_make(struct group_stage *stage, struct group_table **table, uint
 	}
 	refresh_table(stage->bridge->forwarding, *table);
 	*lines |= lines_of(*table);
+	for (uint32_t i = 0; i < (*table)->n; i++)
+		if ((*table)->all[i]->type == GROUP_SELECT)
+			stage->bridge->has_new_bits |= add_bits(stage->bridge, (*table)->all[i]);
 	return 0;
 }
 
@@ -251,6 +285,7 @@ void group_stage_publish(struct bridge *bridge, struct group_stage *stage,
 	struct group_table *old = bridge->forwarding->groups;
 
 	rcu_publish(&bridge->forwarding->groups, table);
+	forwarding_changed(bridge->forwarding);
 	rcu_defer(free, old);
 	retire(bridge, stage);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int group_stage_begin(struct group_stage *stage, const struct bridge *bridge, struct error *error)
+int group_stage_begin(struct group_stage *stage, struct bridge *bridge, struct error *error)
 {
 	const struct group_table *table = bridge_group_table(bridge);
 	const uint32_t n = table ? table->n : 0;

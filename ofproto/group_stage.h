@@ -17,7 +17,7 @@ struct staged_group {
 };
 
 struct group_stage {
-	const struct bridge *bridge;
+	struct bridge *bridge;
 	uint32_t n; // by rising id
 	uint32_t size;
 	uint32_t n_gone;
@@ -25,7 +25,7 @@ struct group_stage {
 	struct staged_group *groups;
 };
 
-int group_stage_begin(struct group_stage *stage, const struct bridge *bridge, struct error *error);
+int group_stage_begin(struct group_stage *stage, struct bridge *bridge, struct error *error);
 // One change; `number` goes into the error.
 int group_stage_apply(struct group_stage *stage, struct group_mod *mod, unsigned int number,
 		      struct error *error);

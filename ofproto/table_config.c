@@ -4,6 +4,8 @@
 #include "common/error.h"
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/cache.h"
+#include "flowtable/table_cost.h"
 #include "ofproto/bridge_internal.h"
 #include "ofproto/bundle_internal.h"
 #include "ofproto/flow_mod.h"
@@ -147,6 +149,7 @@ int bridge_set_table_config(struct bridge *bridge, uint8_t table_id,
 		forget_evictions(bridge, table_id);
 	state->config = *config;
 	rcu_publish(&bridge->forwarding->miss[table_id], config->miss);
+	forwarding_changed(bridge->forwarding);
 	if (evicts && !state->eviction)
 		status = collect_evictions(bridge, table_id);
 	if (status < 0)
@@ -234,6 +237,33 @@ int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error
 		flow_mod_expire(bridge, flow, FLOW_REMOVED_EVICTION);
 	}
 	return 0;
+}
+
+int table_limits_check_cost(const struct bridge *bridge, const struct flow *flow,
+			    struct error *error)
+{
+	const struct table_config *config = bridge_table_config(bridge, flow->table_id);
+	const struct table *table = bridge_table(bridge, flow->table_id);
+	const char *name = config->name;
+	bool is_new_mask;
+	double cycles, before;
+
+	if (paused || !config->max_cycles || !table)
+		return 0;
+	cycles = table_cost_with(table, flow, &is_new_mask);
+	before = table_cost_of(table);
+	if (cycles <= config->max_cycles || cycles <= before)
+		return 0;
+	bridge->tables[flow->table_id]->n_refused++;
+	return error_set(
+		error, ENOSPC,
+		"table %u%s%s%s of bridge '%s': with this flow%s a lookup would cost about "
+		"%.1f cycles for each packet (now %.1f), and its max_lookup_cycles is %u; "
+		"raise it, match the same fields and bits as other flows of the table, or "
+		"use another table (dump-tables --cost tells how this one is searched)",
+		flow->table_id, *name ? " (" : "", name, *name ? ")" : "", bridge->name,
+		is_new_mask ? ", whose mask no other flow has," : "", cycles, before,
+		config->max_cycles);
 }
 
 bool table_limits_have_room(const struct bridge *bridge, uint8_t table_id, uint32_t pending)

@@ -20,6 +20,7 @@ struct table_config {
 	bool evicts; // else a flow beyond the limit is refused
 	uint8_t miss; // enum table_miss
 	uint32_t limit;
+	uint32_t max_cycles; // that a lookup may be expected to cost; 0: any
 	unsigned int n_groups;
 	struct subfield groups[EVICTION_MAX_FIELDS];
 	// Of OpenFlow 1.4: shown, and told to nobody while there is no controller.
@@ -56,6 +57,9 @@ int table_limits_check(const struct bridge *bridge, const struct flow_change *ch
 int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error *error);
 // A flow that had to make room in a bundle is out for good.
 void table_count_evicted(struct bridge *bridge, uint8_t table_id);
+// Would lookups in the table cost more than they may with this flow, which is new? 0 or -ENOSPC.
+int table_limits_check_cost(const struct bridge *bridge, const struct flow *flow,
+			    struct error *error);
 // Is there room for one more flow, `pending` others being on their way?
 bool table_limits_have_room(const struct bridge *bridge, uint8_t table_id, uint32_t pending);
 // Does the table have a limit at all?

@@ -245,9 +245,9 @@ static uint16_t ethdev_tx(struct vport *vport, uint16_t queue, struct rte_mbuf *
 	if (!ethdev->n_device_txq)
 		return 0;
 	queue %= ethdev->n_device_txq;
-	rte_spinlock_lock(&ethdev->tx_locks[queue]);
+	rte_spinlock_lock(&ethdev->tx_locks[queue].lock);
 	sent = rte_eth_tx_burst(ethdev->port_id, queue, packets, n);
-	rte_spinlock_unlock(&ethdev->tx_locks[queue]);
+	rte_spinlock_unlock(&ethdev->tx_locks[queue].lock);
 	return sent;
 }
 

@@ -11,8 +11,6 @@
 
 #include "vport/vport.h"
 
-#include <rte_spinlock.h>
-
 struct ethdev {
 	struct vport vport;
 	uint16_t port_id;
@@ -20,7 +18,7 @@ struct ethdev {
 	bool attached; // by us: removed on close
 	bool multi_segs; // can send packets of several segments
 	uint64_t tx_errors;
-	rte_spinlock_t tx_locks[VPORT_MAX_QUEUES]; // used when queues are shared
+	struct vport_lock tx_locks[VPORT_MAX_QUEUES]; // used when queues are shared
 };
 
 // vport->class must be one made of struct ethdev.

@@ -42,7 +42,7 @@ const char *vport_run_dir(void)
 
 void vport_set_n_workers(unsigned int n)
 {
-	n_workers = n ? n : 1;
+	n_workers = n ? RTE_MIN(n, (unsigned int)VPORT_MAX_QUEUES) : 1;
 }
 
 unsigned int vport_n_workers(void)
@@ -182,7 +182,9 @@ static bool status_refresh(struct vport *vport)
 		  new.link_speed != old->link_speed || new.full_duplex != old->full_duplex ||
 		  new.mtu != old->mtu || new.ifindex != old->ifindex ||
 		  new.problem != old->problem || memcmp(new.mac, old->mac, sizeof(new.mac));
-	*old = new;
+	// Workers look into the same cache line.
+	if (differs)
+		*old = new;
 	return differs;
 }
 

@@ -28,6 +28,13 @@ struct error;
 struct forwarding;
 struct vport;
 
+// A lock that shares its cache line with nothing, wherever it is.
+struct vport_lock {
+	char before[60];
+	rte_spinlock_t lock;
+	char after[64];
+};
+
 // One option as the user gave it ("options:path=/run/vm1.sock": key "path").
 struct vport_option {
 	const char *key;
@@ -110,7 +117,7 @@ struct vport {
 	unsigned int mtu; // largest layer-3 size sent through it
 	struct vport_status status; // last seen by the main thread
 	bool polled; // false: nothing to receive from (patch)
-	rte_spinlock_t tx_lock[VPORT_MAX_QUEUES]; // taken where workers share a queue
+	struct vport_lock tx_lock[VPORT_MAX_QUEUES]; // taken where workers share a queue
 
 	// Set by the owner (ofproto): where received packets go. Workers read by rcu_read().
 	struct forwarding *forwarding;
@@ -156,9 +163,11 @@ int vport_config_number(const struct vport_config *config, const char *key, unsi
 			unsigned int max, unsigned int *value, struct error *error);
 
 // Main thread, before the first port. Where sockets without a path of their own are made (default
-// /run/vswitch), and how many workers will send (default 1).
+// /run/vswitch).
 void vport_set_run_dir(const char *path);
 const char *vport_run_dir(void);
+// Main thread. How many workers will send (default 1): transmit queues of ports that are opened
+// later, where they can have several. Beyond that, and beyond VPORT_MAX_QUEUES, workers share them.
 void vport_set_n_workers(unsigned int n_workers);
 unsigned int vport_n_workers(void);
 

@@ -63,6 +63,13 @@ static uint64_t *bucket_find_free(struct hash_bucket *bucket)
 	return NULL;
 }
 
+uint64_t *hash_array_find_free(struct hash_array *array, uint64_t hash)
+{
+	uint64_t *slot = bucket_find_free(&array->buckets[hash_home(array, hash)]);
+
+	return slot ? slot : bucket_find_free(&array->buckets[hash_alternate(array, hash)]);
+}
+
 static void slot_publish(uint64_t *slot, uint64_t tag, const struct flow *head)
 {
 	rcu_publish(slot, tag << SLOT_TAG_SHIFT | (uint64_t)(uintptr_t)head);
@@ -91,22 +98,18 @@ static uint64_t *bucket_move_one(struct hash_array *array, uint32_t bucket)
 }
 
 // A slot for a new key; NULL if there is no room.
-static uint64_t *array_find_free(struct hash_array *array, uint64_t hash)
+static uint64_t *array_make_room(struct hash_array *array, uint64_t hash)
 {
-	const uint32_t home = hash_home(array, hash);
-	const uint32_t alternate = hash_alternate(array, hash);
-	uint64_t *slot = bucket_find_free(&array->buckets[home]);
+	uint64_t *slot = hash_array_find_free(array, hash);
 
 	if (!slot)
-		slot = bucket_find_free(&array->buckets[alternate]);
-	if (!slot)
-		slot = bucket_move_one(array, home);
-	return slot ? slot : bucket_move_one(array, alternate);
+		slot = bucket_move_one(array, hash_home(array, hash));
+	return slot ? slot : bucket_move_one(array, hash_alternate(array, hash));
 }
 
 static bool array_add(struct hash_array *array, uint64_t hash, struct flow *head)
 {
-	uint64_t *slot = array_find_free(array, hash);
+	uint64_t *slot = array_make_room(array, hash);
 
 	if (!slot)
 		return false;
@@ -126,7 +129,7 @@ static void draw_keys(struct hash_array *array)
 	}
 }
 
-static struct hash_array *array_create(uint32_t n_buckets)
+struct hash_array *hash_array_create(uint32_t n_buckets)
 {
 	size_t size = sizeof(struct hash_array) + n_buckets * sizeof(struct hash_bucket);
 	struct hash_array *array = aligned_alloc(64, size);
@@ -163,7 +166,7 @@ static uint32_t buckets_for(uint32_t n_keys)
 	return n_buckets;
 }
 
-static bool is_crowded(uint32_t n_buckets, uint32_t n_used)
+bool hash_array_is_crowded(uint32_t n_buckets, uint32_t n_used)
 {
 	return n_used >= (uint64_t)n_buckets * MAX_USED_SLOTS_PER_BUCKET;
 }
@@ -175,10 +178,10 @@ static int array_grow(struct classifier_hashed *hashed)
 	const uint32_t n_expected = hashed->n_keys + hashed->base.n_expected + 1;
 	uint32_t n_buckets = buckets_for(hashed->n_keys + 1);
 
-	while (n_buckets < MAX_BUCKETS && is_crowded(n_buckets, n_expected))
+	while (n_buckets < MAX_BUCKETS && hash_array_is_crowded(n_buckets, n_expected))
 		n_buckets *= 2;
 	for (unsigned int tries = 0; n_buckets <= MAX_BUCKETS; tries++) {
-		struct hash_array *array = array_create(n_buckets);
+		struct hash_array *array = hash_array_create(n_buckets);
 
 		if (!array)
 			return -ENOMEM;
@@ -198,7 +201,7 @@ static int array_grow(struct classifier_hashed *hashed)
 
 static bool array_is_crowded(const struct hash_array *array)
 {
-	return is_crowded(array->bucket_mask + 1, array->n_used);
+	return hash_array_is_crowded(array->bucket_mask + 1, array->n_used);
 }
 
 // A key that is not in the table yet.
@@ -257,15 +260,13 @@ static bool bucket_has_empty(const struct hash_bucket *bucket)
 	return false;
 }
 
-static void clear_slot(struct classifier_hashed *hashed, uint64_t *slot)
+void hash_array_clear(struct hash_array *array, uint64_t *slot)
 {
-	struct hash_array *array = hashed->array;
 	size_t offset = (size_t)((char *)slot - (char *)array->buckets);
 	bool was_full = !bucket_has_empty(&array->buckets[offset / sizeof(struct hash_bucket)]);
 
 	rcu_publish(slot, was_full ? SLOT_REMOVED : SLOT_EMPTY);
 	array->n_used -= !was_full;
-	hashed->n_keys--;
 }
 
 static void hash_remove(struct classifier *classifier, struct flow *flow)
@@ -280,8 +281,10 @@ static void hash_remove(struct classifier *classifier, struct flow *flow)
 	head = chain_remove(classifier, hash_slot_flow(*slot), flow);
 	if (head)
 		slot_publish(slot, hash_tag(hash), head);
-	else
-		clear_slot(hashed, slot);
+	else {
+		hash_array_clear(hashed->array, slot);
+		hashed->n_keys--;
+	}
 	classifier->n_flows--;
 }
 
@@ -324,7 +327,7 @@ static struct classifier *hash_build(struct flow *const *flows, uint32_t n_flows
 	hashed->n_words = mask->n_words;
 	for (unsigned int i = 0; i < mask->n_words; i++)
 		hashed->words[i] = (struct hash_mask_word){ mask->bits[i], mask->word[i] };
-	hashed->array = array_create(buckets_for(n_flows));
+	hashed->array = hash_array_create(buckets_for(n_flows));
 	for (uint32_t i = 0; hashed->array && i < n_flows; i++)
 		if (hash_insert(&hashed->base, flows[i]) < 0) {
 			hash_destroy(hashed);

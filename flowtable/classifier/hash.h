@@ -83,4 +83,12 @@ static inline struct flow *hash_slot_flow(uint64_t slot)
 	return (struct flow *)(uintptr_t)(slot & ((UINT64_C(1) << SLOT_TAG_SHIFT) - 1));
 }
 
+// Control thread. An array of empty slots with new keys; NULL without memory.
+struct hash_array *hash_array_create(uint32_t n_buckets);
+// A slot for a new key, NULL if both of its buckets are full; and are so many used slots too many?
+uint64_t *hash_array_find_free(struct hash_array *array, uint64_t hash);
+bool hash_array_is_crowded(uint32_t n_buckets, uint32_t n_used);
+// The key in the slot has gone.
+void hash_array_clear(struct hash_array *array, uint64_t *slot);
+
 #endif

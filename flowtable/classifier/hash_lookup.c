@@ -2,7 +2,7 @@
 
 #include "common/rcu.h"
 #include "flowtable/classifier/chain.h"
-#include "flowtable/classifier/hash.h"
+#include "flowtable/classifier/hash_bucket.h"
 #include "flowtable/classifier/lanes.h"
 
 // One vector on its way through the table. Each step goes through all packets before the next
@@ -23,34 +23,6 @@ struct probe {
 static inline unsigned int packet_of(const struct probe *probe, unsigned int j)
 {
 	return probe->dense ? j : probe->list[j];
-}
-
-// Bit i: slot i carries the tag. Slots change beside us, so what is found is only a hint where
-// to look; the slot is read again as one word.
-static inline unsigned int bucket_tags(const struct hash_bucket *bucket, uint64_t tag)
-{
-	unsigned int bits = 0;
-
-#if defined(__SANITIZE_THREAD__)
-	for (unsigned int i = 0; i < BUCKET_SLOTS; i++)
-		bits |= (unsigned int)(hash_slot_tag(rcu_read(&bucket->slots[i])) == tag) << i;
-#else
-	for (unsigned int i = 0; i < BUCKET_SLOTS; i += LANES) {
-		lanes slots = *(const volatile lanes *)&bucket->slots[i];
-
-		bits |= (unsigned int)lanes_zero((slots >> SLOT_TAG_SHIFT) ^ tag) << i;
-	}
-#endif
-	return bits;
-}
-
-static inline bool bucket_was_full(const struct hash_bucket *bucket)
-{
-	// Slots are filled in order and empty again in any: look at all, the last one first.
-	for (unsigned int i = BUCKET_SLOTS; i-- > 0;)
-		if (rcu_read(&bucket->slots[i]) == SLOT_EMPTY)
-			return false;
-	return true;
 }
 
 static inline bool key_equals(const struct probe *probe, unsigned int j, const struct flow *flow)
@@ -82,7 +54,7 @@ static __attribute__((noinline)) const struct flow *search(const struct probe *p
 	const struct hash_bucket *home = &array->buckets[hash_home(array, hash)];
 	const struct flow *flow = bucket_search(probe, home, hash_tag(hash), j);
 
-	if (!flow && bucket_was_full(home))
+	if (!flow && hash_bucket_was_full(home))
 		flow = bucket_search(probe, &array->buckets[hash_alternate(array, hash)],
 				     hash_tag(hash), j);
 	return flow;
@@ -134,14 +106,14 @@ static void step_tags(struct probe *probe)
 	for (unsigned int j = 0; j < probe->n; j++) {
 		uint64_t hash = probe->hash[j];
 		const struct hash_bucket *home = &array->buckets[hash_home(array, hash)];
-		unsigned int tags = bucket_tags(home, hash_tag(hash));
+		unsigned int tags = hash_bucket_tags(home, hash_tag(hash));
 		uint64_t slot = tags ? rcu_read(&home->slots[__builtin_ctz(tags)]) : SLOT_EMPTY;
 
 		probe->candidate[j] = NULL;
 		if (hash_slot_tag(slot)) {
 			probe->candidate[j] = hash_slot_flow(slot);
 			__builtin_prefetch(&probe->candidate[j]->mask);
-		} else if (tags || bucket_was_full(home)) {
+		} else if (tags || hash_bucket_was_full(home)) {
 			probe->unsure |= UINT64_C(1) << j;
 			__builtin_prefetch(&array->buckets[hash_alternate(array, hash)]);
 		}

@@ -50,6 +50,41 @@ static void add_flow(struct classifier_lines *lines, struct linear_word *words, 
 		};
 }
 
+static size_t n_across(const struct classifier_lines *lines)
+{
+	return 2 * (size_t)lines->n_columns * lines->n_across;
+}
+
+// The same once more, column by column.
+static void fill_across(struct classifier_lines *lines, uint64_t *across)
+{
+	lines->across = across;
+	for (uint32_t f = 0; f < lines->n_entries; f++) {
+		const struct linear_flow *flow = &lines->flows[f];
+
+		for (uint32_t w = 0; w < flow->n_words; w++) {
+			const struct linear_word *word = &lines->words[flow->first_word + w];
+			uint64_t *column = &across[2 * word->column * lines->n_across];
+
+			column[f] = word->bits;
+			column[lines->n_across + f] = word->value & word->bits;
+		}
+	}
+}
+
+static uint32_t count_columns(struct flow *const *flows, uint32_t n_flows)
+{
+	bool used[KEY_WORDS] = { false };
+	uint32_t n = 0;
+
+	for (uint32_t f = 0; f < n_flows; f++)
+		for (unsigned int i = 0; i < flows[f]->mask->n_words; i++) {
+			n += !used[flows[f]->mask->word[i]];
+			used[flows[f]->mask->word[i]] = true;
+		}
+	return n;
+}
+
 static int by_falling_rank(const void *a, const void *b)
 {
 	uint64_t left = (*(struct flow *const *)a)->rank;
@@ -63,6 +98,7 @@ static struct classifier *linear_build(struct flow *const *flows, uint32_t n_flo
 	struct flow *sorted[LINEAR_MAX_FLOWS];
 	struct classifier_lines *lines;
 	struct linear_word *words;
+	const uint32_t n_padded = (n_flows + LINEAR_ALIGN - 1) / LINEAR_ALIGN * LINEAR_ALIGN;
 	size_t n_words = 0;
 
 	if (n_flows > LINEAR_MAX_FLOWS)
@@ -72,7 +108,9 @@ static struct classifier *linear_build(struct flow *const *flows, uint32_t n_flo
 		n_words += flows[i]->mask->n_words;
 	}
 	lines = calloc(1, sizeof(*lines) + n_flows * sizeof(struct linear_flow) +
-				  n_words * sizeof(struct linear_word));
+				  n_words * sizeof(struct linear_word) +
+				  2 * (size_t)count_columns(flows, n_flows) * n_padded *
+					  sizeof(uint64_t));
 	if (!lines)
 		return NULL;
 	lines->base.template = &classifier_linear;
@@ -85,6 +123,8 @@ static struct classifier *linear_build(struct flow *const *flows, uint32_t n_flo
 		add_flow(lines, words, sorted[i]);
 		lines->base.n_masks += is_first_of_mask(sorted, i);
 	}
+	lines->n_across = n_padded;
+	fill_across(lines, (uint64_t *)(words + n_words));
 	return &lines->base;
 }
 
@@ -114,7 +154,7 @@ static size_t linear_memory(const struct classifier *classifier)
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 
 	return sizeof(*lines) + lines->n_entries * sizeof(struct linear_flow) +
-	       lines->n_words * sizeof(struct linear_word);
+	       lines->n_words * sizeof(struct linear_word) + n_across(lines) * sizeof(uint64_t);
 }
 
 const struct classifier_template classifier_linear = {

@@ -2,7 +2,8 @@
 //
 // The words that any of the flows looks at are columns. A lookup first copies the columns of its
 // packets side by side, then goes through the flows by falling rank: one flow's word is compared
-// with eight packets per step, and a packet that has found its flow is done. The arrays never
+// with eight packets per step, and a packet that has found its flow is done. Few packets are looked
+// up the other way round: one packet's word is compared with eight flows per step. The arrays never
 // change but for the flow pointers: insertion builds a new part, removal clears a pointer.
 #ifndef FLOWTABLE_CLASSIFIER_LINEAR_H
 #define FLOWTABLE_CLASSIFIER_LINEAR_H
@@ -10,6 +11,7 @@
 #include "flowtable/classifier/classifier.h"
 
 #define LINEAR_MAX_FLOWS 64
+#define LINEAR_ALIGN 8 // words of the largest register
 
 struct linear_word {
 	uint64_t bits;
@@ -31,6 +33,9 @@ struct classifier_lines {
 	uint32_t n_words;
 	uint8_t column[KEY_WORDS]; // which word of the key; n_columns of them
 	const struct linear_word *words; // behind the flows
+	uint32_t n_across; // n_entries, rounded up to whole registers
+	// Of each column the bits of all flows, then their values: those without the word match.
+	const uint64_t *across; // behind the words
 	struct linear_flow flows[]; // by falling rank; n_entries of them
 };
 

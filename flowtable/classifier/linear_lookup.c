@@ -91,6 +91,53 @@ static inline void improve_set(struct classifier_result *result, uint64_t packet
 #endif
 }
 
+// Does it take less time to compare each packet with many flows than each flow with many packets?
+// Up to LANES packets are one group, more are a whole block of groups. Very few flows fill no
+// register.
+static inline bool better_across(unsigned int n_packets, uint32_t n_flows)
+{
+	if (n_packets <= LANES)
+		return n_packets == 1 || (n_packets <= 3 * LANES / 4 && n_flows >= LANES);
+	return n_packets <= 3 * LANES && n_flows >= 2 * LANES;
+}
+
+typedef uint64_t loose_lanes __attribute__((vector_size(LANES * 8), may_alias, aligned(8)));
+
+static void lookup_one(const struct classifier_lines *lines, const struct key_vector *keys,
+		       unsigned int packet, struct classifier_result *result, enum flow_view view)
+{
+	uint64_t words[KEY_WORDS];
+
+	for (uint32_t c = 0; c < lines->n_columns; c++)
+		words[c] = key_vector_column(keys, lines->column[c])[packet * KEY_LINE_WORDS];
+	for (uint32_t f = 0; f < lines->n_entries; f += LANES) {
+		const uint64_t *across = &lines->across[f];
+		lanes differs = { 0 };
+		uint64_t matches;
+
+		for (uint32_t c = 0; c < lines->n_columns; c++) {
+			const lanes bits = *(const loose_lanes *)across;
+			const lanes values = *(const loose_lanes *)(across + lines->n_across);
+
+			differs |= (((lanes){ 0 } + words[c]) & bits) ^ values;
+			across += 2 * (size_t)lines->n_across;
+		}
+		matches = lanes_zero(differs);
+		for (; matches; matches &= matches - 1) {
+			const unsigned int at = f + (unsigned int)__builtin_ctzll(matches);
+			const struct flow *flow;
+
+			if (at >= lines->n_entries)
+				return;
+			flow = rcu_read(&lines->flows[at].flow);
+			if (!flow || (view != VIEW_NONE && !flow_is_visible(flow, view)))
+				continue;
+			classifier_improve(result, packet, flow, lines->flows[at].rank);
+			return;
+		}
+	}
+}
+
 // VIEW_NONE: all flows are visible.
 static inline void lookup(const struct classifier *classifier, const struct key_vector *keys,
 			  uint64_t packets, struct classifier_result *result, enum flow_view view)
@@ -98,11 +145,19 @@ static inline void lookup(const struct classifier *classifier, const struct key_
 	const struct classifier_lines *lines = (const struct classifier_lines *)classifier;
 	struct columns columns;
 	uint8_t list[VECTOR_SIZE];
+	uint64_t open;
 	// The usual set is the first n packets: no list is needed.
 	const bool dense = !(packets & (packets + 1));
 	unsigned int n =
 		dense ? (unsigned int)__builtin_popcountll(packets) : packets_list(packets, list);
-	uint64_t open = n == VECTOR_SIZE ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+
+	if (better_across(n, lines->n_entries)) {
+		for (; packets; packets &= packets - 1)
+			lookup_one(lines, keys, (unsigned int)__builtin_ctzll(packets), result,
+				   view);
+		return;
+	}
+	open = n == VECTOR_SIZE ? UINT64_MAX : (UINT64_C(1) << n) - 1;
 
 	columns_load(&columns, lines, keys, dense ? NULL : list, n);
 	for (uint32_t f = 0; f < lines->n_entries && open; f++) {

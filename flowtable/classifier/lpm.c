@@ -6,86 +6,15 @@
 
 #include "common/rcu.h"
 
-// ---- Masks --------------------------------------------------------------------------------------
-
-static const uint16_t address_offset[LPM_N_ADDRESSES] = {
-	offsetof(struct key, core.ip_dst),
-	offsetof(struct key, core.ip_src),
-	offsetof(struct key, tunnel.tun_dst),
-	offsetof(struct key, tunnel.tun_src),
-};
-
-int lpm_place_of(const struct mask *mask, unsigned int address, struct lpm_place *place)
-{
-	uint32_t prefix = 0;
-
-	place->address = (uint8_t)address;
-	place->word = (uint8_t)(address_offset[address] / 8);
-	place->shift = address_offset[address] % 8 * 8;
-	place->n_words = 0;
-	for (unsigned int i = 0; i < mask->n_words; i++) {
-		uint64_t rest = mask->bits[i];
-
-		if (mask->word[i] == place->word) {
-			prefix = lpm_address(rest, place->shift);
-			rest &= ~(UINT64_C(0xffffffff) << place->shift);
-		}
-		if (!rest)
-			continue;
-		place->words[place->n_words] = mask->word[i];
-		place->bits[place->n_words++] = rest;
-	}
-	if (~prefix & (~prefix + 1))
-		return -1;
-	return __builtin_popcount(prefix);
-}
-
-bool lpm_place_equal(const struct lpm_place *a, const struct lpm_place *b)
-{
-	return a->word == b->word && a->shift == b->shift && a->n_words == b->n_words &&
-	       memcmp(a->words, b->words, a->n_words) == 0 &&
-	       memcmp(a->bits, b->bits, a->n_words * sizeof(a->bits[0])) == 0;
-}
-
-static bool all_have(const struct mask *const *masks, unsigned int n_masks, unsigned int address,
-		     const struct lpm_place *place)
-{
-	struct lpm_place other;
-
-	for (unsigned int m = 0; m < n_masks; m++)
-		if (lpm_place_of(masks[m], address, &other) < 0 || !lpm_place_equal(place, &other))
-			return false;
-	return true;
-}
-
-// The address that all masks are prefixes of, with the same beside it: the one with the longest
-// prefix, if several will do. False: there is none.
-static bool common_place(const struct mask *const *masks, unsigned int n_masks,
-			 struct lpm_place *place)
-{
-	int longest = -1;
-
-	for (unsigned int a = 0; n_masks > 0 && a < LPM_N_ADDRESSES; a++) {
-		struct lpm_place candidate;
-		int length = lpm_place_of(masks[0], a, &candidate);
-
-		if (length > longest && all_have(masks, n_masks, a, &candidate)) {
-			longest = length;
-			*place = candidate;
-		}
-	}
-	return longest >= 0;
-}
+// ---- Flows and their prefixes ----------------------------------------------------------------
 
 static bool lpm_suits(const struct mask *const *masks, unsigned int n_masks, uint32_t n_flows)
 {
 	struct lpm_place place;
 
 	(void)n_flows;
-	return common_place(masks, n_masks, &place);
+	return lpm_place_common(masks, n_masks, 32, &place);
 }
-
-// ---- A flow's prefix and context ----------------------------------------------------------------
 
 struct prefix {
 	uint32_t bits;
@@ -204,7 +133,7 @@ static void tree_prune(struct lpm_trie *trie, const struct prefix *prefix)
 	while (n-- > 0) {
 		struct lpm_node *node = *links[n];
 
-		if (!node || node->entries || (node->child[0] && node->child[1]))
+		if (!node || node->entries.first || (node->child[0] && node->child[1]))
 			return;
 		rcu_publish(links[n], node->child[0] ? node->child[0] : node->child[1]);
 		rcu_defer(free, node);
@@ -214,7 +143,7 @@ static void tree_prune(struct lpm_trie *trie, const struct prefix *prefix)
 
 static struct flow *better(struct flow *best, const struct lpm_node *node)
 {
-	struct flow *flow = node->entries ? node->entries->flow : NULL;
+	struct flow *flow = node->entries.first ? node->entries.first->flow : NULL;
 
 	return flow && (!best || flow->rank > best->rank) ? flow : best;
 }
@@ -433,7 +362,7 @@ static void tree_free(struct lpm_node *node)
 		return;
 	tree_free(node->child[0]);
 	tree_free(node->child[1]);
-	lpm_entries_free(node);
+	lpm_entries_free(&node->entries);
 	free(node);
 }
 
@@ -533,7 +462,7 @@ static int trie_insert(struct lpm_trie *trie, const struct prefix *prefix, struc
 {
 	struct paint paint = { .to = (uintptr_t)flow, .by_rank = true, .rank = flow->rank };
 	struct lpm_node *node = tree_find(trie, prefix);
-	const bool is_new = !node || !node->entries;
+	const bool is_new = !node || !node->entries.first;
 	struct supply supply;
 	int rc = supply_get(&supply, !node, is_new ? count_missing_blocks(trie, prefix) : 0);
 
@@ -541,7 +470,7 @@ static int trie_insert(struct lpm_trie *trie, const struct prefix *prefix, struc
 		return rc;
 	if (!node)
 		node = tree_add(trie, prefix, supply.nodes);
-	lpm_entry_add(node, supply.entry, flow);
+	lpm_entry_add(&node->entries, supply.entry, flow);
 	supply.entry = NULL;
 	if (is_new)
 		blocks_hold(trie, prefix, supply.blocks);
@@ -559,7 +488,7 @@ static int lpm_insert(struct classifier *classifier, struct flow *flow)
 	struct prefix prefix;
 	int rc;
 
-	if (!all_have(&flow->mask, 1, lpm->place.address, &lpm->place))
+	if (!lpm_place_has(&lpm->place, flow->mask))
 		return -ENOTSUP;
 	prefix_of(&lpm->place, flow, &prefix);
 	rc = trie_get(lpm, &prefix, &trie);
@@ -588,12 +517,12 @@ static void lpm_remove(struct classifier *classifier, struct flow *flow)
 	node = trie ? tree_find(trie, &prefix) : NULL;
 	if (!node)
 		return;
-	entry = *lpm_entry_link(node, flow);
+	entry = lpm_entry_find(&node->entries, flow);
 	if (!entry)
 		return;
-	lpm_entry_remove(node, entry);
+	lpm_entry_remove(&node->entries, entry);
 	repaint(trie, node, flow, tree_best(trie, &prefix));
-	if (!node->entries) {
+	if (!node->entries.first) {
 		blocks_release(trie, &prefix);
 		tree_prune(trie, &prefix);
 	}
@@ -612,31 +541,12 @@ static void lpm_replace(struct classifier *classifier, struct flow *old, struct 
 	prefix_of(&lpm->place, old, &prefix);
 	t = trie_find(lpm, &prefix);
 	node = t < LPM_MAX_CONTEXTS ? tree_find(lpm->tries[t], &prefix) : NULL;
-	entry = node ? *lpm_entry_link(node, old) : NULL;
+	entry = node ? lpm_entry_find(&node->entries, old) : NULL;
 	if (!entry)
 		return;
 	rcu_publish(&entry->flow, flow);
 	repaint_gap(lpm->tries[t], prefix.bits, last_address(prefix.bits, prefix.length),
 		    (uintptr_t)old, flow);
-}
-
-static bool flows_place(struct flow *const *flows, uint32_t n_flows, struct lpm_place *place)
-{
-	const struct mask *masks[33];
-	unsigned int n_masks = 0;
-
-	for (uint32_t i = 0; i < n_flows; i++) {
-		unsigned int m = 0;
-
-		while (m < n_masks && masks[m] != flows[i]->mask)
-			m++;
-		if (m < n_masks)
-			continue;
-		if (n_masks == 33)
-			return false;
-		masks[n_masks++] = flows[i]->mask;
-	}
-	return common_place(masks, n_masks, place);
 }
 
 // NULL also where the flows do not suit.
@@ -648,7 +558,7 @@ static struct classifier *lpm_build(struct flow *const *flows, uint32_t n_flows)
 		return NULL;
 	lpm->base.template = &classifier_lpm;
 	lpm->base.id = CLASSIFIER_LPM;
-	if (!flows_place(flows, n_flows, &lpm->place)) {
+	if (!lpm_place_of_flows(flows, n_flows, 32, &lpm->place)) {
 		free(lpm);
 		return NULL;
 	}

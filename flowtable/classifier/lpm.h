@@ -17,29 +17,19 @@
 #ifndef FLOWTABLE_CLASSIFIER_LPM_H
 #define FLOWTABLE_CLASSIFIER_LPM_H
 
-#include "flowtable/classifier/classifier.h"
+#include "flowtable/classifier/lpm_place.h"
 
 #define LPM_TOP_BITS 16
 #define LPM_TOP_SHIFT (32 - LPM_TOP_BITS)
 #define LPM_TOP_SLOTS (1u << LPM_TOP_BITS)
 #define LPM_BLOCK_SLOTS 256
-#define LPM_MAX_CONTEXTS 8
 #define LPM_BLOCK_TAG UINT64_C(1)
 
-// Flows of one prefix by falling rank. They have no use for flow.next, so that a flow may be in
-// another part at the same time, while it moves.
-struct lpm_entry {
-	struct flow *flow; // published
-	struct lpm_entry *next; // published
-};
-
-struct rank_set;
 struct lpm_node {
 	uint32_t bits; // host order; those behind the length are 0
 	uint32_t length;
 	struct lpm_node *child[2]; // published; by the bit behind the prefix
-	struct lpm_entry *entries; // published; NULL: only a fork
-	struct rank_set *order; // control thread: of many entries; or NULL
+	struct lpm_entries entries; // none: only a fork
 };
 
 struct lpm_block {
@@ -56,41 +46,12 @@ struct lpm_trie {
 	_Alignas(64) uint64_t top[LPM_TOP_SLOTS]; // published
 };
 
-// Where an address is in the key, and what masks have beside it.
-struct lpm_place {
-	uint8_t address; // which
-	uint8_t word; // of the key
-	uint8_t shift; // 0 or 32
-	uint8_t n_words;
-	uint8_t words[KEY_WORDS];
-	uint64_t bits[KEY_WORDS];
-};
-
 struct classifier_prefixes {
 	struct classifier base;
 	struct lpm_place place;
 	uint32_t n_of_length[33]; // flows
 	struct lpm_trie *tries[LPM_MAX_CONTEXTS]; // published
 };
-
-// The addresses whose prefixes are known.
-enum { LPM_N_ADDRESSES = 4 };
-
-// Is the mask a prefix of address number `address`, and something else? Its length, or -1.
-int lpm_place_of(const struct mask *mask, unsigned int address, struct lpm_place *place);
-bool lpm_place_equal(const struct lpm_place *a, const struct lpm_place *b);
-
-// The flows of a prefix (lpm_entries.c). The link to the flow's entry, or to NULL; the entry is filled
-// when it is added, freed after a grace period when it is removed.
-struct lpm_entry **lpm_entry_link(struct lpm_node *node, const struct flow *flow);
-void lpm_entry_add(struct lpm_node *node, struct lpm_entry *entry, struct flow *flow);
-void lpm_entry_remove(struct lpm_node *node, struct lpm_entry *entry);
-void lpm_entries_free(struct lpm_node *node);
-
-static inline uint32_t lpm_address(uint64_t word, unsigned int shift)
-{
-	return rte_be_to_cpu_32((rte_be32_t)(word >> shift));
-}
 
 static inline bool lpm_is_block(uint64_t word)
 {

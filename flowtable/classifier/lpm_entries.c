@@ -1,5 +1,4 @@
-// The flows of one prefix by falling rank. Where places were searched for long, with an index.
-#include "flowtable/classifier/lpm.h"
+#include "flowtable/classifier/lpm_entries.h"
 
 #include <stdlib.h>
 
@@ -9,92 +8,97 @@
 #define LONG_WALK 64
 #define FEW_ENTRIES 32
 
-static void forget_order(struct lpm_node *node)
+static void forget_order(struct lpm_entries *entries)
 {
-	if (node->order)
-		rank_set_free(node->order);
-	free(node->order);
-	node->order = NULL;
+	if (entries->order)
+		rank_set_free(entries->order);
+	free(entries->order);
+	entries->order = NULL;
 }
 
 // Without memory there is none.
-static void make_order(struct lpm_node *node)
+static void make_order(struct lpm_entries *entries)
 {
-	node->order = calloc(1, sizeof(*node->order));
-	for (struct lpm_entry *entry = node->entries; node->order && entry; entry = entry->next)
-		if (rank_set_add(node->order, rank_set_place(node->order, 0), entry->flow->rank,
-				 entry) < 0)
-			forget_order(node);
+	entries->order = calloc(1, sizeof(*entries->order));
+	for (struct lpm_entry *entry = entries->first; entries->order && entry; entry = entry->next)
+		if (rank_set_add(entries->order, rank_set_place(entries->order, 0),
+				 entry->flow->rank, entry) < 0)
+			forget_order(entries);
 }
 
-static struct rank_place place_of(const struct lpm_node *node, const struct flow *flow)
+static struct rank_place place_of(const struct lpm_entries *entries, const struct flow *flow)
 {
-	struct rank_place place = rank_set_place(node->order, flow->rank);
+	struct rank_place place = rank_set_place(entries->order, flow->rank);
 	const struct lpm_entry *entry;
 
-	while ((entry = rank_set_item(node->order, place, NULL)) && entry->flow != flow)
-		place = rank_set_next(node->order, place);
+	while ((entry = rank_set_item(entries->order, place, NULL)) && entry->flow != flow)
+		place = rank_set_next(entries->order, place);
 	return place;
 }
 
-static struct lpm_entry **link_behind(struct lpm_node *node, struct rank_place place)
+static struct lpm_entry **link_behind(struct lpm_entries *entries, struct rank_place place)
 {
-	struct lpm_entry *before = rank_set_before(node->order, place);
+	struct lpm_entry *before = rank_set_before(entries->order, place);
 
-	return before ? &before->next : &node->entries;
+	return before ? &before->next : &entries->first;
 }
 
-struct lpm_entry **lpm_entry_link(struct lpm_node *node, const struct flow *flow)
+static struct lpm_entry **entry_link(struct lpm_entries *entries, const struct flow *flow)
 {
-	struct lpm_entry **link = &node->entries;
+	struct lpm_entry **link = &entries->first;
 	unsigned int n_steps = 0;
 
-	while (!node->order && *link && (*link)->flow != flow) {
+	while (!entries->order && *link && (*link)->flow != flow) {
 		link = &(*link)->next;
 		if (++n_steps == LONG_WALK)
-			make_order(node);
+			make_order(entries);
 	}
-	return node->order ? link_behind(node, place_of(node, flow)) : link;
+	return entries->order ? link_behind(entries, place_of(entries, flow)) : link;
 }
 
-void lpm_entry_add(struct lpm_node *node, struct lpm_entry *entry, struct flow *flow)
+struct lpm_entry *lpm_entry_find(struct lpm_entries *entries, const struct flow *flow)
 {
-	struct lpm_entry **link = &node->entries;
+	return *entry_link(entries, flow);
+}
+
+void lpm_entry_add(struct lpm_entries *entries, struct lpm_entry *entry, struct flow *flow)
+{
+	struct lpm_entry **link = &entries->first;
 	unsigned int n_steps = 0;
 
-	while (!node->order && *link && (*link)->flow->rank > flow->rank) {
+	while (!entries->order && *link && (*link)->flow->rank > flow->rank) {
 		link = &(*link)->next;
 		if (++n_steps == LONG_WALK)
-			make_order(node);
+			make_order(entries);
 	}
-	if (node->order) {
-		const struct rank_place place = rank_set_place(node->order, flow->rank);
+	if (entries->order) {
+		const struct rank_place place = rank_set_place(entries->order, flow->rank);
 
-		link = link_behind(node, place);
-		if (rank_set_add(node->order, place, flow->rank, entry) < 0)
-			forget_order(node);
+		link = link_behind(entries, place);
+		if (rank_set_add(entries->order, place, flow->rank, entry) < 0)
+			forget_order(entries);
 	}
 	*entry = (struct lpm_entry){ .flow = flow, .next = *link };
 	rcu_publish(link, entry);
 }
 
-void lpm_entry_remove(struct lpm_node *node, struct lpm_entry *entry)
+void lpm_entry_remove(struct lpm_entries *entries, struct lpm_entry *entry)
 {
-	struct lpm_entry **link = lpm_entry_link(node, entry->flow);
+	struct lpm_entry **link = entry_link(entries, entry->flow);
 
-	if (node->order) {
-		rank_set_remove(node->order, place_of(node, entry->flow));
-		if (node->order->n < FEW_ENTRIES)
-			forget_order(node);
+	if (entries->order) {
+		rank_set_remove(entries->order, place_of(entries, entry->flow));
+		if (entries->order->n < FEW_ENTRIES)
+			forget_order(entries);
 	}
 	rcu_publish(link, entry->next);
 	rcu_defer(free, entry);
 }
 
-void lpm_entries_free(struct lpm_node *node)
+void lpm_entries_free(struct lpm_entries *entries)
 {
-	forget_order(node);
-	for (struct lpm_entry *entry = node->entries, *next; entry; entry = next) {
+	forget_order(entries);
+	for (struct lpm_entry *entry = entries->first, *next; entry; entry = next) {
 		next = entry->next;
 		free(entry);
 	}

@@ -11,31 +11,6 @@ struct walk {
 	uint64_t slot[VECTOR_SIZE]; // what was found so far
 };
 
-// Which packets have the context of the trie?
-static uint64_t context_packets(const struct lpm_place *place, const struct lpm_trie *trie,
-				const struct key_vector *keys, uint64_t packets)
-{
-	for (unsigned int w = 0; w < place->n_words; w++) {
-		const uint64_t *column = key_vector_column(keys, place->words[w]);
-		const uint64_t bits = place->bits[w], value = trie->values[w];
-		uint64_t equal = 0;
-
-		if (packets == UINT64_MAX)
-			for (unsigned int i = 0; i < VECTOR_SIZE; i++)
-				equal |= (uint64_t)((column[i * KEY_LINE_WORDS] & bits) == value)
-					 << i;
-		else
-			for (uint64_t left = packets; left; left &= left - 1) {
-				unsigned int i = (unsigned int)__builtin_ctzll(left);
-
-				equal |= (uint64_t)((column[i * KEY_LINE_WORDS] & bits) == value)
-					 << i;
-			}
-		packets &= equal;
-	}
-	return packets;
-}
-
 static inline void walk_start(struct walk *walk, const struct lpm_place *place,
 			      const struct lpm_trie *trie, const struct key_vector *keys,
 			      uint64_t packets)
@@ -103,7 +78,8 @@ void classifier_lpm_lookup(const struct classifier *classifier, const struct key
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? context_packets(&lpm->place, trie, keys, packets) : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		if (!ours)
 			continue;
@@ -120,7 +96,7 @@ static void tree_lookup(const struct lpm_trie *trie, uint32_t address, unsigned 
 	const struct lpm_node *node = rcu_read(&trie->root);
 
 	while (node && !((address ^ node->bits) & lpm_length_mask(node->length))) {
-		const struct lpm_entry *entry = rcu_read(&node->entries);
+		const struct lpm_entry *entry = rcu_read(&node->entries.first);
 
 		for (; entry; entry = rcu_read(&entry->next)) {
 			const struct flow *flow = rcu_read(&entry->flow);
@@ -143,7 +119,8 @@ void classifier_lpm_view(const struct classifier *classifier, const struct key_v
 
 	for (unsigned int t = 0; t < LPM_MAX_CONTEXTS && packets; t++) {
 		const struct lpm_trie *trie = rcu_read(&lpm->tries[t]);
-		uint64_t ours = trie ? context_packets(&lpm->place, trie, keys, packets) : 0;
+		uint64_t ours =
+			trie ? lpm_context_packets(&lpm->place, trie->values, keys, packets) : 0;
 
 		packets &= ~ours;
 		for (; ours; ours &= ours - 1) {

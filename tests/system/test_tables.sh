@@ -177,6 +177,49 @@ rm -f "$routes"
 check "... are one part" equal "$(vsctl dump-tables "$bridge" --cost --json |
 	jq -r '.[] | select(.table == 9).parts[] | "\(.template) \(.flows) \(.masks)"')" "lpm 100 8"
 must "... and gone" vsctl del-flows "$bridge" table=9
+routes=$(mktemp)
+for i in {100..299}; do
+	echo "table=9,ipv6,ipv6_dst=2$i:db8::/$((30 + i % 19)),actions=drop"
+done >"$routes"
+must "IPv6 routes" vsctl add-flows "$bridge" "$routes"
+check "... are one part" grep -q "^lpm6" <<<"$(vsctl dump-tables "$bridge" --cost --json |
+	jq -r '.[] | select(.table == 9).parts[] | "\(.template) \(.flows) \(.masks)"')"
+must "... and gone" vsctl del-flows "$bridge" table=9
+for i in {0..399}; do
+	echo "table=9,priority=$i,metadata=$((i % 20)),tcp,tcp_src=$((i % 7)),nw_src=10.$((i % 250)).0.0/$((17 + i % 8)),actions=drop"
+	echo "table=9,priority=$i,metadata=$((i % 20)),udp,udp_dst=$((i % 9)),nw_dst=10.$((i % 250)).0.0/$((17 + i % 8)),actions=drop"
+done >"$routes"
+must "rules of twenty switches" vsctl add-flows "$bridge" "$routes"
+rm -f "$routes"
+check "... have tables of their own" equal "$(vsctl dump-tables "$bridge" --cost --json |
+	jq -r '.[] | select(.table == 9).parts[] | "\(.template) \(.flows) \(.field) \(.values)"')" \
+	"split 800 metadata 20"
+check "... in words" grep -q "split .*flows=800.*, by metadata with 20 values" \
+	<<<"$(vsctl dump-tables "$bridge" --cost)"
+must "... and gone" vsctl del-flows "$bridge" table=9
+
+# ---- A limit for what lookups cost --------------------------------------------------------------
+
+rules=$(mktemp)
+for i in {0..79}; do
+	echo "table=11,priority=$i,tcp,nw_src=10.$i.0.0/$((10 + i % 20)),tcp_dst=$i/$((0xff00 + i)),actions=drop"
+done >"$rules"
+must "a limit" vsctl --id=@t create Flow_Table name=cheap max_lookup_cycles=30 -- \
+	set Bridge "$bridge" flow_tables:11=@t
+check "many masks cost too much" refused "max_lookup_cycles is 30" \
+	add-flows "$bridge" "$rules"
+check "... none is there" equal "$(flows_of 11)" 0
+check "... in a bundle as well" refused "table 11 (cheap) of bridge" \
+	add-flows --bundle "$bridge" "$rules"
+check "... none is there" equal "$(flows_of 11)" 0
+for i in {0..79}; do
+	echo "table=11,tcp,tcp_dst=$i,actions=drop"
+done >"$rules"
+check "one mask does not" vsctl add-flows "$bridge" "$rules"
+check "the limit is shown" grep -q "max_lookup_cycles=30" <<<"$(vsctl dump-table-desc "$bridge")"
+check "a limit of 0 is refused" refused "max_lookup_cycles" set Flow_Table cheap max_lookup_cycles=0
+must "without the limit" vsctl clear Flow_Table cheap max_lookup_cycles
+rm -f "$rules"
 check "dump-table-desc" vsctl mod-table "$bridge" acl vacancy:20,80
 check "... tells of the vacancy" grep -q "vacancy=on vacancy_down=20% vacancy_up=80% vacancy=0%" \
 	<<<"$(vsctl dump-table-desc "$bridge")"

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "common/text.h"
+#include "datapath/cache.h"
 #include "datapath/group.h"
 #include "datapath/learn.h"
 #include "datapath/meter.h"
@@ -53,6 +54,7 @@ struct rig {
 	struct rig_port ports[RIG_PORTS];
 	struct rig_flow flows[REF_MAX_TABLES][REF_MAX_FLOWS]; // as in ref.flows
 	struct worker *worker;
+	uint64_t bits[KEY_WORDS]; // that flows look at
 	bool all_lines;
 	unsigned int n_levels;
 	const char *const *levels;
@@ -172,7 +174,9 @@ static struct worker *create_worker(void)
 	worker->tx = calloc(VPORT_MAX, sizeof(*worker->tx));
 	worker->stacks = calloc(VECTOR_SIZE, sizeof(*worker->stacks));
 	worker->learn = learn_queue_create();
-	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks || !worker->learn)
+	worker->cache = cache_create();
+	if (!worker->counters || !worker->ports || !worker->tx || !worker->stacks ||
+	    !worker->learn || !worker->cache)
 		abort();
 	return worker;
 }
@@ -257,6 +261,8 @@ void rig_destroy(struct rig *rig)
 	clear_groups(rig);
 	clear_meters(rig);
 	rcu_barrier();
+	cache_destroy(rig->worker->cache);
+	free(rig->forwarding.cache_key);
 	counter_set_destroy(rig->worker->counters);
 	free(rig->worker->ports);
 	learn_queue_destroy(rig->worker->learn);
@@ -331,8 +337,12 @@ int rig_add_flow(struct rig *rig, const char *string, struct error *error)
 		return code;
 	}
 	flow = flow_create(&real);
-	if (!flow || table_insert(table_at(rig, table), flow) < 0)
+	if (!flow || (cache_bits_add_flow(rig->bits, flow) &&
+		      cache_key_publish(&rig->forwarding, rig->bits) < 0))
 		abort();
+	if (table_insert(table_at(rig, table), flow) < 0)
+		abort();
+	forwarding_changed(&rig->forwarding);
 	flow_text_release(&real);
 	n = rig->ref.n_flows[table]++;
 	rig->ref.flows[table][n] = (struct ref_flow){ .text = model };
@@ -347,6 +357,7 @@ void rig_remove_flow(struct rig *rig, unsigned int table, unsigned int index)
 	unsigned int behind = --rig->ref.n_flows[table] - index;
 
 	table_remove(rig->forwarding.tables[table], flow->flow);
+	forwarding_changed(&rig->forwarding);
 	flow_defer_free(flow->flow);
 	free(flow->text);
 	flow_text_release(&rig->ref.flows[table][index].text);
@@ -419,6 +430,7 @@ int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, s
 	if (!rig->forwarding.groups)
 		abort();
 	set_live(rig);
+	forwarding_changed(&rig->forwarding);
 	return 0;
 }
 
@@ -431,6 +443,9 @@ void rig_clear(struct rig *rig)
 			table_destroy(rig->forwarding.tables[table]);
 		rig->forwarding.tables[table] = NULL;
 	}
+	memset(rig->bits, 0, sizeof(rig->bits));
+	free(rig->forwarding.cache_key);
+	rig->forwarding.cache_key = NULL;
 	rcu_barrier();
 }
 
@@ -817,6 +832,7 @@ static const char *check_samples(const struct rig *rig)
 
 const char *rig_check_counters(struct rig *rig)
 {
+	hot->cache_fold(rig->worker, UINT32_MAX);
 	for (unsigned int table = 0; table < REF_MAX_TABLES; table++)
 		for (unsigned int i = 0; i < rig->ref.n_flows[table]; i++) {
 			struct counter counts = flow_counts(rig->flows[table][i].flow);
@@ -833,6 +849,11 @@ const char *rig_check_counters(struct rig *rig)
 					      (unsigned long long)want->bytes * rig->n_levels);
 		}
 	return check_samples(rig);
+}
+
+const struct cache_stats *rig_cache_stats(const struct rig *rig)
+{
+	return &rig->worker->cache->stats;
 }
 
 struct rig_stats rig_stats(const struct rig *rig)

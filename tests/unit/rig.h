@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_RIG_H
 #define TESTS_UNIT_RIG_H
 
+#include "datapath/cache.h"
 #include "datapath/hot.h"
 #include "ofproto/trace.h"
 #include "tests/unit/packets.h"
@@ -69,5 +70,7 @@ struct rig_stats {
 	uint64_t n_drops[N_DROPS];
 };
 struct rig_stats rig_stats(const struct rig *rig);
+// What the traversal cache did.
+const struct cache_stats *rig_cache_stats(const struct rig *rig);
 
 #endif

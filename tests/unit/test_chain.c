@@ -18,6 +18,7 @@
 
 #define MAX_FLOWS 4000
 #define N_MATCHES 3
+#define IPV6_WORD 26 // the first half of the IPv6 destination
 
 static struct helper_packets packets;
 
@@ -41,7 +42,10 @@ static struct flow *make_flow(const struct classifier_template *template, unsign
 		match.mask.words[3] = UINT64_MAX;
 	else if (template == &classifier_lpm)
 		match.mask.words[3] = rte_cpu_to_be_32(0xff000000);
+	else if (template == &classifier_lpm6)
+		match.mask.words[IPV6_WORD] = rte_cpu_to_be_64(UINT64_MAX << 16);
 	match.value.words[3] = value_of(which) & match.mask.words[3];
+	match.value.words[IPV6_WORD] = value_of(which) & match.mask.words[IPV6_WORD];
 	flow = helper_flow(&match, priority);
 	flow->rank = flow_rank(priority, n_inserted++);
 	return flow;
@@ -53,6 +57,7 @@ static const struct flow *look(const struct classifier *classifier, unsigned int
 	struct classifier_result result = { 0 };
 
 	helper_packet_set(&packets, 0, 3, value_of(which));
+	helper_packet_set(&packets, 0, IPV6_WORD, value_of(which));
 	if (view == VIEW_NONE)
 		hot->classifier_lookup(classifier, &packets.keys, 1, &result);
 	else
@@ -175,40 +180,95 @@ static void test_templates(void **state)
 		run(&classifier_hash, order);
 		run(&classifier_const, order);
 		run(&classifier_lpm, order);
+		run(&classifier_lpm6, order);
 	}
 }
 
 // 60,000 priorities, inserted and removed in bad orders: quadratic work would take minutes.
+#define N_PRIORITIES 60000
+
+static struct flow *many[N_PRIORITIES];
+
+static struct flow *make_one_of_many(const struct classifier_template *template, unsigned int order,
+				     unsigned int i)
+{
+	const unsigned int priority = order == 0   ? i
+				      : order == 1 ? N_PRIORITIES - i
+						   : i * 7919 % 60013;
+
+	many[i] = make_flow(template, 0, (uint16_t)priority);
+	return many[i];
+}
+
+static void free_one_of_many(unsigned int i, struct flow *flow)
+{
+	rcu_defer(flow_free, flow);
+	if (i % 1024 == 0)
+		rcu_reclaim();
+}
+
+// 7919 is prime: each once.
+static struct flow *one_of_many(unsigned int i)
+{
+	return many[(uint64_t)i * 7919 % N_PRIORITIES];
+}
+
 static void test_time(void **state)
 {
-	enum { N = 60000 };
-	static struct flow *flows[N];
-
 	(void)state;
 	for (unsigned int order = 0; order < 3; order++) {
 		struct table *table = table_create(0);
 		const uint64_t start_ns = clock_monotonic_ns();
 
-		for (unsigned int i = 0; i < N; i++) {
-			const unsigned int priority = order == 0   ? i
-						      : order == 1 ? N - i
-								   : i * 7919 % 60013;
-
-			flows[i] = make_flow(&classifier_hash, 0, (uint16_t)priority);
-			assert_int_equal(table_insert(table, flows[i]), 0);
-		}
-		for (unsigned int i = 0; i < N; i++) {
-			// 7919 is prime: each once.
-			struct flow *flow = flows[(uint64_t)i * 7919 % N];
+		for (unsigned int i = 0; i < N_PRIORITIES; i++)
+			assert_int_equal(
+				table_insert(table, make_one_of_many(&classifier_hash, order, i)),
+				0);
+		for (unsigned int i = 0; i < N_PRIORITIES; i++) {
+			struct flow *flow = one_of_many(i);
 
 			table_remove(table, flow);
-			rcu_defer(flow_free, flow);
-			if (i % 1024 == 0)
-				rcu_reclaim();
+			free_one_of_many(i, flow);
 		}
 		assert_true(clock_monotonic_ns() - start_ns < 20 * NS_PER_SECOND);
 		rcu_reclaim();
 		table_destroy(table);
+	}
+}
+
+static void time_prefixes(const struct classifier_template *template, unsigned int order)
+{
+	const uint64_t start_ns = clock_monotonic_ns();
+	struct classifier *classifier;
+	struct flow *best = make_one_of_many(template, order, 0);
+
+	classifier = template->build(&best, 1);
+	assert_non_null(classifier);
+	for (unsigned int i = 1; i < N_PRIORITIES; i++) {
+		struct flow *flow = make_one_of_many(template, order, i);
+
+		assert_int_equal(template->insert(classifier, flow), 0);
+		best = flow->rank > best->rank ? flow : best;
+	}
+	assert_ptr_equal(look(classifier, 0, VIEW_NONE), best);
+	for (unsigned int i = 0; i < N_PRIORITIES; i++) {
+		struct flow *flow = one_of_many(i);
+
+		template->remove(classifier, flow);
+		free_one_of_many(i, flow);
+	}
+	assert_int_equal(classifier->n_flows, 0);
+	assert_true(clock_monotonic_ns() - start_ns < 20 * NS_PER_SECOND);
+	template->destroy(classifier);
+	rcu_reclaim();
+}
+
+static void test_time_prefixes(void **state)
+{
+	(void)state;
+	for (unsigned int order = 0; order < 3; order++) {
+		time_prefixes(&classifier_lpm, order);
+		time_prefixes(&classifier_lpm6, order);
 	}
 }
 
@@ -217,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_time_prefixes),
 	};
 
 	helper_packets_init(&packets);

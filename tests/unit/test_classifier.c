@@ -63,6 +63,54 @@ static void random_prefix(struct match *match, bool is_source)
 		match->mask.core.ip_dst = mask;
 }
 
+// The same of IPv6 addresses, in words 24 to 27.
+static bool with_addresses6;
+
+static uint64_t random_half(void)
+{
+	uint64_t word = helper_random() & helper_random() & 0xc0018001000181c1ULL;
+
+	return rte_cpu_to_be_64(helper_below(3) ? word : helper_random());
+}
+
+static void random_prefix6(struct match *match, bool is_source)
+{
+	static const uint8_t usual[] = { 0, 32, 48, 64, 128 };
+	const unsigned int length = helper_below(3) ? helper_below(129) : usual[helper_below(5)];
+	uint64_t *words = &match->mask.words[is_source ? 24 : 26];
+
+	words[0] = length >= 64 ? UINT64_MAX
+		   : length     ? rte_cpu_to_be_64(UINT64_MAX << (64 - length))
+				: 0;
+	words[1] = length == 128 ? UINT64_MAX
+		   : length > 64 ? rte_cpu_to_be_64(UINT64_MAX << (128 - length))
+				 : 0;
+}
+
+static unsigned int prefix_length6(const struct match *match)
+{
+	unsigned int length = 0;
+
+	for (unsigned int w = 24; w < 28; w++)
+		length += (unsigned int)__builtin_popcountll(match->mask.words[w]);
+	return length;
+}
+
+// Half of the packets have the address of a flow, or one near it.
+static void packets_addresses6(void)
+{
+	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
+		const struct entry *entry =
+			n_entries && helper_below(2) ? &entries[helper_below(n_entries)] : NULL;
+		const uint64_t near = helper_below(2) ? UINT64_C(1) << helper_below(64) : 0;
+
+		for (unsigned int w = 24; w < 28; w++)
+			helper_packet_set(&packets, i, w,
+					  entry ? entry->match.value.words[w] ^ near
+						: random_half());
+	}
+}
+
 static void flow_replaced(struct flow *flow)
 {
 	flow_defer_free(flow);
@@ -77,10 +125,14 @@ static void entry_create(const struct match *mask)
 	helper_values(&entry->match);
 	if (with_addresses)
 		entry->match.value.words[3] = random_addresses() & entry->match.mask.words[3];
+	for (unsigned int w = 24; with_addresses6 && w < 28; w++)
+		entry->match.value.words[w] = random_half() & entry->match.mask.words[w];
 	entry->flow = helper_flow(
-		&entry->match,
-		(uint16_t)(longer_is_higher ? __builtin_popcountll(entry->match.mask.words[3]) / 8
-					    : helper_below(4)));
+		&entry->match, (uint16_t)(!longer_is_higher ? helper_below(4)
+					  : with_addresses6 ? prefix_length6(&entry->match) / 32
+							    : (unsigned int)__builtin_popcountll(
+								      entry->match.mask.words[3]) /
+								      8));
 	entry->flow->rank = flow_rank(entry->flow->priority, 2 * n_inserted++);
 	flow_set_state(entry->flow,
 		       helper_below(4) ? FLOW_NORMAL : (enum flow_state)helper_below(3));
@@ -114,6 +166,8 @@ static void check_lookup(const struct classifier *classifier)
 				  n_entries && helper_below(2)
 					  ? entries[helper_below(n_entries)].match.value.words[3]
 					  : random_addresses());
+	if (with_addresses6)
+		packets_addresses6();
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 		result.rank[i] = helper_below(2) ? 0 : flow_rank((uint16_t)helper_below(5), 7777);
 		result.flow[i] = result.rank[i] ? (const struct flow *)&packets : NULL;
@@ -224,7 +278,10 @@ static void prefix_masks(struct match *masks, unsigned int n_masks)
 	for (unsigned int m = 0; m < n_masks; m++) {
 		masks[m].mask.words[1] = contexts > 0 ? UINT64_MAX : 0; // zero in flows and packets
 		masks[m].mask.words[9] = contexts > 1 ? 3 : 0;
-		random_prefix(&masks[m], is_source);
+		if (with_addresses6)
+			random_prefix6(&masks[m], is_source);
+		else
+			random_prefix(&masks[m], is_source);
 	}
 }
 
@@ -232,7 +289,7 @@ static void prefix_masks(struct match *masks, unsigned int n_masks)
 static void run_template(const struct classifier_template *template, unsigned int n_masks,
 			 unsigned int max_flows, unsigned int n_changes)
 {
-	struct match masks[8] = { 0 };
+	struct match masks[24] = { 0 };
 	struct classifier *classifier;
 
 	for (unsigned int m = 0; m < n_masks; m++)
@@ -242,7 +299,7 @@ static void run_template(const struct classifier_template *template, unsigned in
 			 !memcmp(&masks[m].mask, &(struct key){ 0 }, sizeof(struct key)));
 	if (template == &classifier_const)
 		memset(masks, 0, sizeof(masks));
-	if (template == &classifier_lpm)
+	if (template == &classifier_lpm || template == &classifier_lpm6)
 		prefix_masks(masks, n_masks);
 	n_entries = 0;
 	for (unsigned int n = 1 + helper_below(max_flows); n > 0; n--)
@@ -357,6 +414,55 @@ static void test_lpm(void **state)
 	with_addresses = longer_is_higher = false;
 }
 
+static void test_lpm6(void **state)
+{
+	(void)state;
+	with_addresses6 = true;
+	for (unsigned int i = 0; i < 240; i++) {
+		longer_is_higher = i % 2;
+		run_template(&classifier_lpm6, 1 + helper_below(24), 1 + helper_below(MAX_FLOWS),
+			     60);
+	}
+	with_addresses6 = longer_is_higher = false;
+}
+
+// Searches go by tags of fifteen bits. Here nearly every node has every address, so one that is met
+// by mistake could pass for the right one: the longest of twenty prefixes that lie in each other.
+static void test_lpm6_tags(void **state)
+{
+	enum { N = 20, N_VECTORS = 8192 };
+	struct flow *flows[N + 1];
+	struct classifier *classifier;
+	struct classifier_result result;
+	struct match match = { 0 };
+
+	(void)state;
+	for (unsigned int i = 0; i <= N; i++) {
+		// The last one makes searches begin with half of the address.
+		const unsigned int length = i < N ? i + 1 : 64;
+
+		match.mask.words[26] =
+			rte_cpu_to_be_64(length == 64 ? UINT64_MAX : UINT64_MAX << (64 - length));
+		match.value.words[26] = length == 64 ? 1 : 0;
+		flows[i] = helper_flow(&match, (uint16_t)length);
+	}
+	classifier = classifier_lpm6.build(flows, N + 1);
+	assert_non_null(classifier);
+	helper_packets_init(&packets);
+	for (unsigned int v = 0; v < N_VECTORS; v++) {
+		for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+			helper_packet_set(&packets, i, 26, rte_cpu_to_be_64(helper_random() >> N));
+		memset(&result, 0, sizeof(result));
+		CLASSIFIER_LOOKUP(classifier, &packets.keys, UINT64_MAX, &result);
+		for (unsigned int i = 0; i < VECTOR_SIZE; i++)
+			assert_ptr_equal(result.flow[i], flows[N - 1]);
+	}
+	helper_packets_init(&packets);
+	classifier_lpm6.destroy(classifier);
+	for (unsigned int i = 0; i <= N; i++)
+		flow_free(flows[i]);
+}
+
 static void test_reference(void **state)
 {
 	(void)state;
@@ -431,8 +537,6 @@ static void test_hash_grows(void **state)
 		flow_free(flows[i]);
 }
 
-// Keys that all want the same two buckets: insertion must go on (with another hash key) and the
-// table must not blow up.
 // Room that was made for flows that are to come is enough for them, though both places of some are
 // taken by then: others move.
 static void test_hash_fills_up(void **state)
@@ -470,6 +574,8 @@ static void test_hash_fills_up(void **state)
 		flow_free(flows[i]);
 }
 
+// Keys that all want the same two buckets: insertion must go on (with another hash key) and the
+// table must not blow up.
 static void test_hash_collisions(void **state)
 {
 	enum { N = 40 };
@@ -527,6 +633,8 @@ int main(void)
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_lpm),
+		cmocka_unit_test(test_lpm6),
+		cmocka_unit_test(test_lpm6_tags),
 		cmocka_unit_test(test_reference),
 		cmocka_unit_test(test_hash_grows),
 		cmocka_unit_test(test_hash_collisions),

@@ -43,6 +43,37 @@ static void test_adds_up(void **state)
 	counter_set_destroy(two);
 }
 
+// What a worker held back for an id that is gone must not count for whoever has the id next.
+static void test_held_counts_stay_away(void **state)
+{
+	struct counter_set *set = counter_set_create(), *idle = counter_set_create();
+	uint32_t old = counter_alloc(), next;
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++) // none is free that an earlier test left
+		old = counter_alloc();
+	counter_hold(set, 7);
+	counter_free(old);
+	next = counter_alloc();
+	assert_int_not_equal(next, old); // it rests
+	counter_hold(set, 8); // the turn under way when it was freed is over, not the next one
+	assert_int_not_equal(counter_alloc(), old);
+	counter_add(set, old, 5, 500); // held since turn 7
+	counter_hold(set, 9);
+	counter_free(next); // looks after those that rest
+	assert_int_equal(counter_alloc(), old);
+	assert_counter(old, 0, 0);
+	// Nothing is held: an id is free at once, but for those that wait for the last turn.
+	counter_hold(set, 0);
+	counter_free(old);
+	for (unsigned int i = 0; i < 3; i++)
+		old = counter_alloc();
+	counter_free(old);
+	assert_int_equal(counter_alloc(), old);
+	counter_set_destroy(idle);
+	counter_set_destroy(set);
+}
+
 // An id starts at zero again, however often it was used before and by whom.
 static void test_reuse_starts_at_zero(void **state)
 {
@@ -171,6 +202,7 @@ static void test_race(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_held_counts_stay_away),
 		cmocka_unit_test(test_adds_up),
 		cmocka_unit_test(test_reuse_starts_at_zero),
 		cmocka_unit_test(test_destroyed_sets_leave_counts),

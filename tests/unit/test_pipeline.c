@@ -130,6 +130,21 @@ static void check_stats(const struct rig_stats *stats)
 			assert_true(stats->n_drops[i] > 0);
 }
 
+// Every rule set meets the traversal cache in one of its modes; TEST_CACHE names one for all.
+static void choose_cache_mode(struct random *random)
+{
+	const char *wanted = getenv("TEST_CACHE");
+
+	if (!wanted)
+		cache_mode = random_chance(random, 70)   ? CACHE_ALWAYS
+			     : random_chance(random, 50) ? CACHE_NEVER
+							 : CACHE_ADAPTIVE;
+	else
+		cache_mode = !strcmp(wanted, "always")  ? CACHE_ALWAYS
+			     : !strcmp(wanted, "never") ? CACHE_NEVER
+							: CACHE_ADAPTIVE;
+}
+
 static void compare(unsigned int n_packets, bool loops)
 {
 	uint64_t seed = random_seed();
@@ -146,6 +161,7 @@ static void compare(unsigned int n_packets, bool loops)
 		unsigned int n_flows = 1 + random_below(&random, 60);
 
 		options.conjunctions = random_chance(&random, 20);
+		choose_cache_mode(&random);
 		rig_clear(rig);
 		rig_set_all_lines(rig, random_chance(&random, 30));
 		set_random_groups(&random, &options);
@@ -168,12 +184,19 @@ static void compare(unsigned int n_packets, bool loops)
 
 static void random_rules_give_what_the_reference_gives(void **state)
 {
+	const struct cache_stats *cache;
 	struct rig_stats stats;
 
 	(void)state;
 	compare(random_iterations(1000000), false);
 	stats = rig_stats(rig);
 	check_stats(&stats);
+	cache = rig_cache_stats(rig);
+	printf("cache: %llu hits, %llu misses, %llu inserted, %llu evicted\n",
+	       (unsigned long long)cache->n_hits, (unsigned long long)cache->n_misses,
+	       (unsigned long long)cache->n_inserted, (unsigned long long)cache->n_evicted);
+	if (!getenv("TEST_CACHE") && stats.n_packets >= 100000)
+		assert_true(cache->n_hits > stats.n_packets / 2);
 }
 
 // Rule sets with resubmits that go backwards: depth and work limits end what never would.

@@ -58,11 +58,35 @@ static uint32_t random_address(void)
 	return helper_below(3) ? some & 0xc00181c1 : some;
 }
 
+// The same routes as IPv6: each bit of an address stands there four times, so that a prefix of one
+// is a prefix of the other.
+static bool is_ipv6;
+
+static rte_be64_t four_times(uint32_t bits16)
+{
+	uint64_t wide = 0;
+
+	for (unsigned int b = 0; b < 16; b++)
+		wide |= (uint64_t)(bits16 >> b & 1 ? 15 : 0) << 4 * b;
+	return rte_cpu_to_be_64(wide);
+}
+
 static void route_match(struct match *match, uint32_t address, unsigned int length)
 {
 	uint32_t mask = length ? UINT32_MAX << (32 - length) : 0;
 
 	*match = (struct match){ 0 };
+	if (is_ipv6) {
+		match->mask.core.eth_type = 0xffff;
+		match->value.core.eth_type = rte_cpu_to_be_16(0x86dd);
+		for (unsigned int half = 0; half < 2; half++) {
+			const unsigned int word = 26 + half, shift = half ? 0 : 16;
+
+			match->mask.words[word] = four_times(mask >> shift & 0xffff);
+			match->value.words[word] = four_times((address & mask) >> shift & 0xffff);
+		}
+		return;
+	}
 	match->mask.core.eth_type = 0xffff;
 	match->value.core.eth_type = rte_cpu_to_be_16(0x0800);
 	match->mask.core.ip_dst = rte_cpu_to_be_32(mask);
@@ -91,13 +115,17 @@ static void random_packets(const struct world *world)
 	for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 		struct key key = { 0 };
 
-		key.core.eth_type = rte_cpu_to_be_16(helper_below(20) ? 0x0800 : 0x86dd);
-		key.core.ip_dst = rte_cpu_to_be_32(random_address());
+		struct match match;
+
+		route_match(&match, random_address(), 32);
+		key = match.value;
 		if (n_entries && helper_below(2))
-			key.core.ip_dst = entries[helper_below(n_entries)].match.value.core.ip_dst;
+			key = entries[helper_below(n_entries)].match.value;
+		if (helper_below(20) == 0)
+			key.core.eth_type = 0;
 		key.core.tp_dst = (rte_be16_t)helper_below(3);
 		key.registers.reg[0] = helper_below(world->n_contexts + 1);
-		for (unsigned int w = 0; w < 2 * KEY_LINE_WORDS; w++)
+		for (unsigned int w = 0; w < 4 * KEY_LINE_WORDS; w++)
 			helper_packet_set(&packets, i, w, key.words[w]);
 	}
 }
@@ -191,22 +219,25 @@ static unsigned int count_in_lpm(const struct table *table)
 	for (unsigned int i = 0; i < n; i++) {
 		n_flows += parts[i].n_flows;
 		assert_true(parts[i].n_flows > 0 && parts[i].n_masks > 0);
-		if (strcmp(parts[i].template_name, "lpm") == 0)
+		if (strcmp(parts[i].template_name, is_ipv6 ? "lpm6" : "lpm") == 0)
 			n_in_lpm += parts[i].n_flows;
 	}
 	assert_int_equal(n_flows, table_size(table));
 	return n_in_lpm;
 }
 
+static unsigned int n_with_lpm; // tables
+
 // A table that grows, shrinks and grows again, over the sizes at which parts are made and dropped.
 static void run_table(const struct world *world, unsigned int n_flows)
 {
 	struct table *table = table_create(1);
+	const unsigned int n_changes = is_ipv6 ? 600 : 300;
 	unsigned int n_in_lpm = 0;
 
 	n_entries = 0;
-	for (unsigned int c = 0; c < 900; c++) {
-		bool grows = c / 300 != 1;
+	for (unsigned int c = 0; c < 3 * n_changes; c++) {
+		bool grows = c / n_changes != 1;
 
 		if (helper_below(5) == 0 && n_entries)
 			change_replace(table);
@@ -223,7 +254,9 @@ static void run_table(const struct world *world, unsigned int n_flows)
 			rcu_reclaim();
 		}
 	}
-	assert_true(n_flows < 100 || world->n_contexts > 8 || n_in_lpm > 0);
+	// An IPv6 part has to save more than an IPv4 part.
+	assert_true(is_ipv6 || n_flows < 100 || world->n_contexts > 8 || n_in_lpm > 0);
+	n_with_lpm += n_in_lpm > 0;
 	while (n_entries > 0) {
 		change_remove(table);
 		if (n_entries % 4 == 0)
@@ -236,9 +269,16 @@ static void run_table(const struct world *world, unsigned int n_flows)
 static void test_random(void **state)
 {
 	(void)state;
-	for (unsigned int i = 0; i < 6; i++)
-		for (unsigned int w = 0; w < sizeof(worlds) / sizeof(worlds[0]); w++)
+	for (unsigned int i = 0; i < 12; i++)
+		for (unsigned int w = 0; w < sizeof(worlds) / sizeof(worlds[0]); w++) {
+			is_ipv6 = i >= 6;
+			if (i == 6 && w == 0)
+				n_with_lpm = 0;
 			run_table(&worlds[w], i % 2 ? 60 : 400);
+		}
+	print_message("%u of 42 tables had IPv6 parts\n", n_with_lpm);
+	assert_true(n_with_lpm > 6);
+	is_ipv6 = false;
 }
 
 // Few flows stay in bins; then one part has them all; it goes when few are left.
@@ -309,6 +349,28 @@ static unsigned int length_of(unsigned int i)
 	return i % 2 ? 24 : i % 64 ? 17 + i / 2 % 7 : 8 + i / 64 % 9;
 }
 
+// As in the Internet: IPv6 routes are half 48 bits long, and most others 29 to 47, in a few blocks
+// of 16 bits.
+static unsigned int scale_match(struct match *match, unsigned int i, bool is_host)
+{
+	static const uint8_t lengths[] = { 32, 44, 40, 36, 29, 46, 42, 33, 34, 38, 47, 45, 64, 56 };
+	const uint64_t mixed = i * 0x9e3779b97f4a7c15ULL;
+	const unsigned int length = is_host ? 128 : i % 2 ? 48 : lengths[i / 2 % sizeof(lengths)];
+	const uint64_t mask = length < 64 ? UINT64_MAX << (64 - length) : UINT64_MAX;
+	const uint64_t high = UINT64_C(0x2a00) << 48 | (mixed >> 62) << 48 | mixed >> 16;
+
+	if (!is_ipv6) {
+		route_match(match, i * 2654435761u, is_host ? 32 : length_of(i));
+		return length_of(i);
+	}
+	route_match(match, 0, 0);
+	match->mask.words[26] = rte_cpu_to_be_64(mask);
+	match->value.words[26] = rte_cpu_to_be_64(high & mask);
+	match->mask.words[27] = is_host ? UINT64_MAX : 0;
+	match->value.words[27] = is_host ? mixed : 0;
+	return length;
+}
+
 static uint64_t measure(const struct table *table, unsigned int n_addresses)
 {
 	static struct helper_packets vectors[64];
@@ -320,8 +382,8 @@ static uint64_t measure(const struct table *table, unsigned int n_addresses)
 		for (unsigned int i = 0; i < VECTOR_SIZE; i++) {
 			struct match match;
 
-			route_match(&match, helper_below(n_addresses) * 2654435761u, 32);
-			for (unsigned int w = 0; w < KEY_LINE_WORDS; w++)
+			scale_match(&match, helper_below(n_addresses), true);
+			for (unsigned int w = 0; w < 4 * KEY_LINE_WORDS; w++)
 				helper_packet_set(&vectors[v], i, w, match.value.words[w]);
 		}
 	}
@@ -347,8 +409,9 @@ static void run_scale(unsigned int n)
 
 	assert_non_null(flows);
 	for (unsigned int i = 0; i < n; i++) {
-		route_match(&match, i * 2654435761u, length_of(i));
-		flows[i] = helper_flow(&match, (uint16_t)length_of(i));
+		const unsigned int length = scale_match(&match, i, false);
+
+		flows[i] = helper_flow(&match, (uint16_t)length);
 	}
 	start = clock_monotonic_ns();
 	for (unsigned int i = 0; i < n; i++) {
@@ -413,6 +476,10 @@ static void test_scale(void **state)
 	(void)state;
 	run_scale(1000);
 	run_scale(100000);
+	is_ipv6 = true;
+	run_scale(1000);
+	run_scale(100000);
+	is_ipv6 = false;
 }
 
 // Lookups beside changes: each packet has a route for ever, and others around it come and go, worse
@@ -473,12 +540,11 @@ static void race_writer(struct race *race)
 	}
 }
 
-static void test_race(void **state)
+static void run_race(void)
 {
 	static struct race race;
 	pthread_t thread;
 
-	(void)state;
 	memset(&race, 0, sizeof(race));
 	helper_packets_init(&race.packets);
 	race.table = table_create(0);
@@ -487,7 +553,7 @@ static void test_race(void **state)
 		struct match match;
 
 		route_match(&match, i * 0x04104104u, 32);
-		for (unsigned int w = 0; w < KEY_LINE_WORDS; w++)
+		for (unsigned int w = 0; w < 4 * KEY_LINE_WORDS; w++)
 			helper_packet_set(&race.packets, i, w, match.value.words[w]);
 		route_match(&match, i * 0x04104104u, length);
 		assert_int_equal(table_insert(race.table, helper_flow(&match, 100)), 0);
@@ -504,6 +570,15 @@ static void test_race(void **state)
 	assert_true(race.n_lookups > 100);
 	assert_int_equal(race.n_wrong, 0);
 	table_destroy(race.table);
+}
+
+static void test_race(void **state)
+{
+	(void)state;
+	run_race();
+	is_ipv6 = true;
+	run_race();
+	is_ipv6 = false;
 }
 
 static int teardown(void **state)

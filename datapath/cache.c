@@ -2,6 +2,7 @@
 
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/group.h"
 
 #include <errno.h>
 
@@ -160,6 +161,29 @@ bool cache_bits_add_flow(uint64_t bits[KEY_WORDS], const struct flow *flow)
 
 	for (unsigned int i = 0; i < flow->mask->n_words; i++)
 		new |= cache_bits_add(bits, flow->mask->word[i], flow->mask->bits[i]);
+	return new;
+}
+
+bool cache_bits_add_choice(uint64_t bits[KEY_WORDS], const struct group *group)
+{
+	// Without fields: addresses, type, tags, protocol, ports; not what changes on the way.
+	static const struct group_word usual[] = {
+		{ 0, UINT64_MAX },
+		{ 1, UINT64_MAX },
+		{ 2, UINT64_MAX },
+		{ 3, UINT64_MAX },
+		{ 4, RTE_BE64(0xffffffffff0000ff) },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 1, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 2, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 3, UINT64_MAX },
+	};
+	const struct group_word *words = group->n_words ? group->words : usual;
+	const unsigned int n = group->n_words ? group->n_words : RTE_DIM(usual);
+	bool new = false;
+
+	for (unsigned int i = 0; i < n; i++)
+		new |= cache_bits_add(bits, words[i].word, words[i].mask);
 	return new;
 }
 

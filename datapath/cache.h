@@ -142,6 +142,9 @@ void forwarding_changed(struct forwarding *forwarding);
 bool cache_bits_add(uint64_t bits[KEY_WORDS], unsigned int word, uint64_t more);
 bool cache_bits_add_sources(uint64_t bits[KEY_WORDS], const struct program *program);
 bool cache_bits_add_flow(uint64_t bits[KEY_WORDS], const struct flow *flow);
+// What the group's choice of a bucket looks at decides on a packet's way, too.
+struct group;
+bool cache_bits_add_choice(uint64_t bits[KEY_WORDS], const struct group *group);
 // The flows look at these bits of the key: makes and publishes what to tell packets apart by. The
 // caller waits for a grace period before they do. 0 or -ENOMEM.
 int cache_key_publish(struct forwarding *forwarding, const uint64_t bits[KEY_WORDS]);

@@ -266,13 +266,12 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 		       struct error *error)
 {
 	struct bridge_port *live = bridge_port_find(config_string(interface, "name"), NULL);
-	const json_t *old_port = json_object_get(entry, "port");
 	const json_t *old_interface = json_object_get(entry, "interface");
 	int result;
 
 	if (!live)
 		return 0;
-	result = apply_l2(live, old_port, port, interface, error);
+	result = apply_l2(live, port, interface, error);
 	if (!result && !json_equal(json_object_get(old_interface, "mtu_request"),
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);

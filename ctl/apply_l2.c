@@ -304,27 +304,8 @@ int apply_read_guard(const json_t *interface, struct port_guard *guard, bool *gu
 
 // --- In force ---
 
-static bool same_vlan(const json_t *old_port, const json_t *port)
-{
-	static const char *const columns[] = { "tag", "trunks", "vlan_mode", "cvlans" };
-	static const char *const keys[] = { "priority-tags", "qinq-ethtype" };
-
-	for (unsigned int i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		if (!json_equal(json_object_get(old_port, columns[i]),
-				json_object_get(port, columns[i])))
-			return false;
-	for (unsigned int i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const char *before = config_key(old_port, "other_config", keys[i]);
-		const char *now = config_key(port, "other_config", keys[i]);
-
-		if (strcmp(before ? before : "", now ? now : ""))
-			return false;
-	}
-	return true;
-}
-
-int apply_l2(struct bridge_port *live, const json_t *old_port, const json_t *port,
-	     const json_t *interface, struct error *error)
+int apply_l2(struct bridge_port *live, const json_t *port, const json_t *interface,
+	     struct error *error)
 {
 	struct bridge_vlan vlan;
 	struct bridge_port_l2 l2;
@@ -338,8 +319,7 @@ int apply_l2(struct bridge_port *live, const json_t *old_port, const json_t *por
 		result = apply_read_guard(interface, &guard, &guarded, error);
 	if (result)
 		return result;
-	if (!same_vlan(old_port, port))
-		result = bridge_set_port_vlan(live, &vlan);
+	result = bridge_set_port_vlan(live, &vlan);
 	if (!result)
 		result = bridge_set_port_l2(live, &l2);
 	if (!result)

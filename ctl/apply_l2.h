@@ -13,9 +13,9 @@ int apply_read_l2(const json_t *port, struct bridge_port_l2 *l2, struct error *e
 int apply_read_guard(const json_t *interface, struct port_guard *guard, bool *guarded,
 		     struct error *error);
 
-// Put what differs into force on an open port.
-int apply_l2(struct bridge_port *live, const json_t *old_port, const json_t *port,
-	     const json_t *interface, struct error *error);
+// Put what differs from what is in force into force on an open port.
+int apply_l2(struct bridge_port *live, const json_t *port, const json_t *interface,
+	     struct error *error);
 
 // forward-bpdu and flood_vlans of a Bridge row.
 int apply_normal(struct bridge *bridge, const json_t *row, struct error *error);

@@ -84,6 +84,9 @@ int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vla
 	const struct bridge_vlan old = port->vlan;
 	int status;
 
+	// Where bytes between the fields differ, it is put into force once more, which is harmless.
+	if (!memcmp(&old, vlan, sizeof(old)))
+		return 0;
 	port->vlan = *vlan;
 	status = port_publish(port);
 	if (status < 0)

@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "ctl/apply_l2.h"
 #include "ctl/apply_offload.h"
 #include "ctl/apply_port.h"
 #include "ctl/apply_table.h"
@@ -265,18 +266,12 @@ static int change_port(const json_t *entry, const json_t *port, const json_t *in
 		       struct error *error)
 {
 	struct bridge_port *live = bridge_port_find(config_string(interface, "name"), NULL);
-	const json_t *old_port = json_object_get(entry, "port");
 	const json_t *old_interface = json_object_get(entry, "interface");
-	struct bridge_vlan vlan;
-	int result = 0;
+	int result;
 
 	if (!live)
 		return 0;
-	if (!apply_same_vlan(old_port, port)) {
-		result = apply_read_vlan(port, &vlan, error);
-		if (!result && bridge_set_port_vlan(live, &vlan))
-			result = error_set(error, ENOMEM, "out of memory");
-	}
+	result = apply_l2(live, port, interface, error);
 	if (!result && !json_equal(json_object_get(old_interface, "mtu_request"),
 				   json_object_get(interface, "mtu_request")))
 		result = apply_mtu(live, interface, error);

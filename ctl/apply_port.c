@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "ctl/apply_l2.h"
 #include "ctl/apply_offload.h"
 #include "ctl/tlv_map.h"
 #include "ofproto/tun_option.h"
@@ -17,36 +18,6 @@
 
 #define MAX_OPTIONS 64
 #define OVS_OFPP_LOCAL 65534 // how Interface.ofport writes LOCAL
-
-int apply_read_vlan(const json_t *port, struct bridge_vlan *vlan, struct error *error)
-{
-	const char *mode = config_string(port, "vlan_mode");
-	json_t *tag = json_object_get(port, "tag");
-	json_t *trunks = json_object_get(port, "trunks");
-	size_t n = json_array_size(trunks);
-
-	memset(vlan, 0, sizeof(*vlan));
-	vlan->tag = -1;
-	if (*mode && strcmp(mode, "access") && strcmp(mode, "trunk"))
-		return error_set(error, ENOTSUP,
-				 "port '%s': vlan_mode %s is not supported in this version; access "
-				 "and trunk are",
-				 config_string(port, "name"), mode);
-	if (!strcmp(mode, "access") || (!*mode && json_is_integer(tag))) {
-		vlan->tag = (int)json_integer_value(tag);
-		return 0;
-	}
-	if (n > sizeof(vlan->trunks) / sizeof(vlan->trunks[0]))
-		return error_set(error, ENOTSUP,
-				 "port '%s': %zu trunks are too many; list at most %zu, or none "
-				 "for all VLANs",
-				 config_string(port, "name"), n,
-				 sizeof(vlan->trunks) / sizeof(vlan->trunks[0]));
-	for (size_t i = 0; i < n; i++)
-		vlan->trunks[i] = (uint16_t)json_integer_value(json_array_get(trunks, i));
-	vlan->n_trunks = (uint16_t)n;
-	return 0;
-}
 
 // The options as an array; n_rxq is a setting of every type and not an option of one.
 static int read_options(const json_t *interface, struct vport_option *options,
@@ -87,14 +58,22 @@ int apply_open_port(struct bridge *bridge, const json_t *port, const json_t *int
 			(unsigned int)json_integer_value(json_object_get(interface, "mtu_request")),
 	};
 	struct bridge_vlan vlan;
+	struct bridge_port_l2 l2;
+	struct port_guard guard;
+	bool guarded = false;
 	int result = apply_read_vlan(port, &vlan, error);
 
+	if (!result)
+		result = apply_read_l2(port, &l2, error);
+	if (!result)
+		result = apply_read_guard(interface, &guard, &guarded, error);
 	if (!result)
 		result = read_options(interface, options, &config, error);
 	if (!result)
 		result = apply_read_offloads(interface, &config.no_offloads, error);
 	if (!result)
-		result = bridge_add_port(bridge, &config, ofport, &vlan, got, error);
+		result = bridge_add_port_with(bridge, &config, ofport, &vlan, &l2,
+					      guarded ? &guard : NULL, got, error);
 	if (result)
 		error_prefix(error, "cannot open port '%s'", config.name);
 	return result;
@@ -115,12 +94,6 @@ bool apply_must_reopen(const json_t *old_interface, const json_t *interface, uin
 	if (!wanted)
 		wanted = json_integer_value(json_object_get(interface, "ofport"));
 	return wanted > 0 && wanted != (json_int_t)ofport;
-}
-
-bool apply_same_vlan(const json_t *old_port, const json_t *port)
-{
-	return same(old_port, port, "tag") && same(old_port, port, "trunks") &&
-	       same(old_port, port, "vlan_mode");
 }
 
 static int read_number(const json_t *row, const char *key, uint64_t low, uint64_t high,
@@ -144,16 +117,25 @@ int apply_bridge_settings(struct bridge *bridge, const json_t *row, struct error
 {
 	uint64_t size = MAC_TABLE_DEFAULT_SIZE;
 	uint64_t aging = MAC_TABLE_DEFAULT_AGING_S;
+	uint64_t moves = MAC_TABLE_DEFAULT_MOVES;
+	uint64_t hold = MAC_TABLE_DEFAULT_HOLD_S;
 	int result = read_number(row, "mac-table-size", 10, 1000000, &size, error);
 
 	if (!result)
 		result = read_number(row, "mac-aging-time", 15, 3600, &aging, error);
+	if (!result)
+		result = read_number(row, "mac-move-limit", 0, 1000000, &moves, error);
+	if (!result)
+		result = read_number(row, "mac-move-hold", 1, 3600, &hold, error);
 	if (result) {
 		error_prefix(error, "bridge '%s'", config_string(row, "name"));
 		return result;
 	}
 	result = bridge_set_mac_table(bridge, (uint32_t)size, (unsigned int)aging);
-	return result ? error_set(error, -result, "out of memory for the MAC table") : 0;
+	if (result)
+		return error_set(error, -result, "out of memory for the MAC table");
+	bridge_set_damping(bridge, (unsigned int)moves, (unsigned int)hold);
+	return apply_normal(bridge, row, error);
 }
 
 int apply_tlv_map(struct bridge *bridge, const json_t *row, bool force, struct error *error)

@@ -6,16 +6,12 @@
 #include "ctl/config.h"
 #include "ofproto/bridge.h"
 
-// The VLAN columns of a Port row. Errors: modes and numbers of trunks that are not supported.
-int apply_read_vlan(const json_t *port, struct bridge_vlan *vlan, struct error *error);
-
 // Open the interface as a port of the bridge, with OpenFlow number `ofport` (0: any).
 int apply_open_port(struct bridge *bridge, const json_t *port, const json_t *interface,
 		    uint32_t ofport, uint32_t *got, struct error *error);
 
 // Must the port be closed and opened again to follow the new row?
 bool apply_must_reopen(const json_t *old_interface, const json_t *interface, uint32_t ofport);
-bool apply_same_vlan(const json_t *old_port, const json_t *port);
 
 // other_config of a bridge: MAC table.
 int apply_bridge_settings(struct bridge *bridge, const json_t *row, struct error *error);

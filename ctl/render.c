@@ -293,10 +293,26 @@ static void render_fdb(const json_t *request, const json_t *answer, struct text 
 
 	(void)request;
 	text_add(text, " port  VLAN  MAC                Age\n");
-	json_array_foreach ((json_t *)answer, i, entry)
-		text_addf(text, "%5s  %4" JSON_INTEGER_FORMAT "  %s  %3" JSON_INTEGER_FORMAT "\n",
-			  string(entry, "name"), number(entry, "vlan"), string(entry, "mac"),
-			  number(entry, "age"));
+	json_array_foreach ((json_t *)answer, i, entry) {
+		text_addf(text, "%5s  %4" JSON_INTEGER_FORMAT "  %s  ", string(entry, "name"),
+			  number(entry, "vlan"), string(entry, "mac"));
+		if (json_is_true(json_object_get(entry, "static")))
+			text_add(text, "static\n");
+		else
+			text_addf(text, "%3" JSON_INTEGER_FORMAT "%s\n", number(entry, "age"),
+				  json_is_true(json_object_get(entry, "held")) ? " held" : "");
+	}
+}
+
+static void render_fdb_stats(const json_t *request, const json_t *answer, struct text *text)
+{
+	static const char *const names[] = { "entries", "static",  "size",    "learned", "moved",
+					     "expired", "evicted", "refused", "held" };
+
+	(void)request;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		text_addf(text, "%-8s %" JSON_INTEGER_FORMAT "\n", names[i],
+			  number(answer, names[i]));
 }
 
 // --- Flows ---
@@ -789,6 +805,7 @@ static const struct {
 	{ "queue-stats", render_queues },
 	{ "queue-get-config", render_queues },
 	{ "fdb-show", render_fdb },
+	{ "fdb-stats", render_fdb_stats },
 	{ "dump-tlv-map", render_tlv_map },
 	{ "dump-groups", render_groups },
 	{ "dump-group-stats", render_group_stats },

@@ -144,49 +144,6 @@ int handle_status_ports_desc(const struct handler_call *call, json_t **result, s
 		      : -ENOENT;
 }
 
-struct fdb_walk {
-	json_t *list;
-	const struct bridge *bridge;
-};
-
-static void visit_mac(void *context, const struct mac_entry *entry)
-{
-	struct fdb_walk *walk = context;
-	const struct bridge_port *port = bridge_port_by_number(walk->bridge, entry->ofport);
-	struct text mac = { 0 };
-
-	text_add_mac(&mac, entry->mac);
-	json_array_append_new(
-		walk->list,
-		json_pack("{s:I, s:s, s:I, s:s, s:I}", "port", (json_int_t)entry->ofport, "name",
-			  port ? bridge_port_name(port) : "?", "vlan", (json_int_t)entry->vlan,
-			  "mac", mac.data ? mac.data : "", "age", (json_int_t)entry->age_s));
-	text_free(&mac);
-}
-
-int handle_status_fdb(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	struct fdb_walk walk = { .bridge = bridge };
-
-	if (!bridge)
-		return -ENOENT;
-	walk.list = *result = json_array();
-	mac_table_walk(bridge_mac_table(bridge), visit_mac, &walk);
-	return 0;
-}
-
-int handle_status_fdb_flush(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-
-	(void)result;
-	if (!bridge)
-		return -ENOENT;
-	mac_table_flush(bridge_mac_table(bridge));
-	return 0;
-}
-
 int handle_sample_dump(const struct handler_call *call, json_t **result, struct error *error)
 {
 	struct bridge *bridge = call_switch_bridge(call, error);

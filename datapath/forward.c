@@ -2,6 +2,7 @@
 
 #include "common/rcu.h"
 #include "datapath/cache.h"
+#include "datapath/guard.h"
 #include "datapath/parse.h"
 #include "datapath/view.h"
 
@@ -192,6 +193,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	good &= ~lost;
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
+	if (unlikely(port->guard) && likely(!out))
+		good = guard_run(&forward, port->guard, good);
 	if (likely(good)) {
 		if (unlikely(out))
 			run_packet_out(&forward, out, good);

@@ -26,6 +26,34 @@
 // What happens to packets that no flow of a table matches.
 enum table_miss { TABLE_MISS_DEFAULT, TABLE_MISS_CONTINUE, TABLE_MISS_CONTROLLER, TABLE_MISS_DROP };
 
+// How a port uses VLAN tags (vlan_mode of table Port).
+enum vlan_mode {
+	VLAN_TRUNK,
+	VLAN_ACCESS,
+	VLAN_NATIVE_TAGGED,
+	VLAN_NATIVE_UNTAGGED,
+	VLAN_TUNNEL,
+	N_VLAN_MODES
+};
+
+// Are frames in no VLAN, or in the one whose tag a port leaves out, sent with a tag of VLAN 0?
+enum priority_tags { PRIORITY_TAGS_NEVER, PRIORITY_TAGS_IF_NONZERO, PRIORITY_TAGS_ALWAYS };
+
+#define VLAN_WORDS (4096 / 64)
+#define VLAN_NONE UINT16_MAX
+
+struct vlan_set {
+	uint64_t words[VLAN_WORDS];
+};
+
+static inline bool vlan_set_has(const uint64_t words[VLAN_WORDS], uint16_t vlan)
+{
+	return words[vlan / 64] >> vlan % 64 & 1;
+}
+
+struct port_guard;
+struct storm_control;
+
 // A port's place on its bridge, as workers use it. Immutable: changes publish a new one.
 struct forwarding_port {
 	struct vport *vport;
@@ -36,8 +64,20 @@ struct forwarding_port {
 	bool no_receive_stp;
 	bool no_forward;
 	bool no_packet_in;
-	int vlan_tag; // -1: trunk
-	uint64_t trunks[64]; // bit per VLAN; all ones: every VLAN
+	bool is_protected;
+	bool refuses_untagged;
+	uint8_t vlan_mode; // enum vlan_mode
+	uint8_t priority_tags; // enum priority_tags
+	int vlan_tag; // -1: there is none
+	uint16_t untagged_vlan; // of packets that come without a tag
+	uint16_t
+		plain_vlan; // whose untagged packets leave as they are; VLAN_NONE: not known so simply
+	rte_be16_t service_type; // of the tag that a tunnel's packets get elsewhere
+	struct storm_control *storm; // NULL: none (storm.h)
+	const struct port_guard *guard; // NULL: any address may send (guard.h)
+	uint64_t trunks[VLAN_WORDS]; // bit per VLAN that the port carries
+	uint64_t cvlans
+		[VLAN_WORDS]; // of a tunnel: bit per VLAN of customers, 0 for untagged packets
 	// A patch port's other side; NULL for all other types and while there is none.
 	struct forwarding_port *peer;
 };
@@ -103,6 +143,8 @@ struct forwarding {
 	uint64_t generation;
 	struct cache_key *cache_key; // NULL: the flows look at nothing
 	uint16_t index; // dense number of the bridge, below FORWARDING_MAX
+	bool forward_bpdu; // NORMAL forwards reserved addresses, too
+	struct vlan_set *flood_vlans; // where NORMAL learns nothing; NULL: nowhere
 };
 #define FORWARDING_MAX 1024
 

@@ -1,6 +1,7 @@
 #include "datapath/forward.h"
 
 #include "common/rcu.h"
+#include "datapath/storm.h"
 #include "datapath/write_back.h"
 #include "l2/mac_table_fast.h"
 
@@ -9,28 +10,127 @@
 
 #define TPID_VLAN RTE_BE16(0x8100)
 #define PRESENT RTE_BE16(KEY_VLAN_PRESENT)
+#define VID_MASK RTE_BE16(0x0fff)
+#define PCP_MASK RTE_BE16(0xe000)
+
+// One packet on its way through the learning switch.
+struct passage {
+	const struct forwarding_port *in_port;
+	uint16_t vlan;
+	struct mac_query source, destination;
+};
+
+// --- VLANs ---
 
 // May `port` carry this VLAN (0: untagged)?
-static bool port_has_vlan(const struct forwarding_port *port, uint16_t vlan)
+static inline bool port_has_vlan(const struct forwarding_port *port, uint16_t vlan)
 {
-	if (port->vlan_tag >= 0)
-		return port->vlan_tag == vlan;
-	return port->trunks[vlan / 64] >> vlan % 64 & 1;
+	return vlan_set_has(port->trunks, vlan);
+}
+
+static inline uint16_t vid_of(rte_be16_t tci)
+{
+	return rte_be_to_cpu_16(tci & VID_MASK);
+}
+
+// The VLAN that a tagged packet is in; VLAN_NONE if the port does not admit it. A priority tag is
+// no VLAN.
+static uint16_t tagged_vlan(const struct forwarding_port *port, const struct key_core *core)
+{
+	const uint16_t vid = vid_of(core->vlan_tci0);
+	uint16_t vlan;
+
+	switch (port->vlan_mode) {
+	case VLAN_ACCESS:
+		return vid ? VLAN_NONE : (uint16_t)port->vlan_tag;
+	case VLAN_TUNNEL:
+		return vlan_set_has(port->cvlans, vid) ? (uint16_t)port->vlan_tag : VLAN_NONE;
+	default:
+		vlan = vid ? vid : port->untagged_vlan;
+		return port_has_vlan(port, vlan) ? vlan : VLAN_NONE;
+	}
 }
 
 // The VLAN that a received packet is in; false if the port does not admit it.
-static bool packet_vlan(const struct forwarding_port *port, const struct key_core *core,
-			uint16_t *vlan)
+static inline bool packet_vlan(const struct forwarding_port *port, const struct key_core *core,
+			       uint16_t *vlan)
 {
-	const uint16_t vid = rte_be_to_cpu_16(core->vlan_tci0) & 0xfff;
-
-	if (port->vlan_tag >= 0) {
-		*vlan = (uint16_t)port->vlan_tag;
-		return vid == 0; // a priority tag is no VLAN
+	if (likely(!core->vlan_tci0)) {
+		*vlan = port->untagged_vlan;
+		return !port->refuses_untagged;
 	}
-	*vlan = vid;
-	return port_has_vlan(port, vid);
+	*vlan = tagged_vlan(port, core);
+	return *vlan != VLAN_NONE;
 }
+
+// The VLAN behind the tag of the packet's own VLAN: a customer's, where that is a service.
+static uint16_t customer_vlan(const struct passage *passage, const struct key_core *core)
+{
+	return vid_of(passage->in_port->vlan_mode == VLAN_TUNNEL ? core->vlan_tci0
+								 : core->vlan_tci1);
+}
+
+// May the packet leave through this port?
+static inline bool port_takes(const struct forwarding_port *port, const struct passage *passage,
+			      const struct key_core *core)
+{
+	return port_has_vlan(port, passage->vlan) &&
+	       (likely(port->vlan_mode != VLAN_TUNNEL) ||
+		vlan_set_has(port->cvlans, customer_vlan(passage, core)));
+}
+
+// How a port wants a packet's tags.
+struct vlan_form {
+	bool has_own; // the outer tag is the VLAN's; if not, all tags are a customer's
+	bool wants_tag;
+	uint8_t n_pop; // tags that the port must not see
+	rte_be16_t tci; // of the tag, if it is wanted
+	rte_be16_t type;
+};
+
+static bool wants_priority_tag(const struct forwarding_port *port, rte_be16_t priority)
+{
+	return port->priority_tags == PRIORITY_TAGS_ALWAYS ||
+	       (port->priority_tags == PRIORITY_TAGS_IF_NONZERO && priority);
+}
+
+// Does the port send this VLAN's frames without its tag?
+static bool port_hides_vlan(const struct forwarding_port *port, uint16_t vlan)
+{
+	return port->vlan_mode == VLAN_ACCESS || port->vlan_mode == VLAN_TUNNEL ||
+	       (port->vlan_mode == VLAN_NATIVE_UNTAGGED && port->vlan_tag == vlan);
+}
+
+static void vlan_form_get(const struct key_core *core, const struct passage *passage,
+			  const struct forwarding_port *port, struct vlan_form *form)
+{
+	const bool from_tunnel = passage->in_port->vlan_mode == VLAN_TUNNEL;
+	const rte_be16_t vid =
+		port_hides_vlan(port, passage->vlan) ? 0 : rte_cpu_to_be_16(passage->vlan);
+	const rte_be16_t customer = from_tunnel ? core->vlan_tci0 : core->vlan_tci1;
+	rte_be16_t priority;
+
+	form->has_own = core->vlan_tci0 && !from_tunnel;
+	form->n_pop = form->has_own;
+	if (port->vlan_mode == VLAN_ACCESS) // where frames have no tag at all
+		form->n_pop = (uint8_t)(!!core->vlan_tci0 + !!core->vlan_tci1);
+	form->type = from_tunnel ? passage->in_port->service_type : TPID_VLAN;
+	priority = form->has_own ? core->vlan_tci0 & PCP_MASK : 0;
+	form->tci = vid | priority;
+	// A customer's tag that a tunnel shows has a priority of its own.
+	form->wants_tag = vid || (wants_priority_tag(port, priority) &&
+				  !(port->vlan_mode == VLAN_TUNNEL && customer));
+}
+
+// Is the packet as the port wants it?
+static bool vlan_form_fits(const struct key_core *core, const struct vlan_form *form)
+{
+	if (!form->wants_tag)
+		return !form->n_pop;
+	return form->has_own && form->n_pop == 1 && !((core->vlan_tci0 ^ form->tci) & VID_MASK);
+}
+
+// --- Addresses ---
 
 // IEEE 802.1Q table 8-1: addresses that a bridge does not forward.
 static bool is_reserved_address(const uint8_t mac[6])
@@ -44,13 +144,6 @@ static bool is_multicast(const uint8_t mac[6])
 {
 	return mac[0] & 1;
 }
-
-// One packet on its way through the learning switch.
-struct passage {
-	const struct forwarding_port *in_port;
-	uint16_t vlan;
-	struct mac_query source, destination;
-};
 
 static void learn(struct forward *forward, const struct key_core *core,
 		  const struct passage *passage, struct mac_table *table)
@@ -71,20 +164,12 @@ static void learn(struct forward *forward, const struct key_core *core,
 		worker->n_events_lost++;
 }
 
-// Send in the form that the output port wants: with the VLAN's tag, or without.
-static void send_in_vlan(struct forward *forward, unsigned int packet, struct forwarding_port *port,
-			 uint16_t vlan)
+// Send a copy with the VLAN's tag as the port wants it.
+static void send_changed(struct forward *forward, unsigned int packet, struct forwarding_port *port,
+			 struct vlan_form *form)
 {
-	const struct key_core *core = vector_core(forward->vector, packet);
-	const bool tagged = core->vlan_tci0 & PRESENT;
-	const uint16_t vid = rte_be_to_cpu_16(core->vlan_tci0) & 0xfff;
-	const bool want_tag = port->vlan_tag < 0 && vlan != 0;
 	struct rte_mbuf *copy;
 
-	if (tagged ? want_tag && vid == vlan : !want_tag) {
-		output_port(forward, packet, port);
-		return;
-	}
 	if (!output_commit(forward, packet))
 		return;
 	copy = packet_copy(forward->vector->packets[packet]);
@@ -92,12 +177,13 @@ static void send_in_vlan(struct forward *forward, unsigned int packet, struct fo
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		return;
 	}
-	// A priority tag gives way to the VLAN's, with its priority.
-	if (tagged)
+	// Another tag of the VLAN has the type of the one before.
+	if (form->has_own)
+		memcpy(&form->type, rte_pktmbuf_mtod_offset(copy, const uint8_t *, 12),
+		       sizeof(form->type));
+	for (unsigned int i = 0; i < form->n_pop; i++)
 		packet_pop_vlan(copy);
-	if (want_tag &&
-	    !packet_push_vlan(copy, TPID_VLAN,
-			      rte_cpu_to_be_16(vlan) | (core->vlan_tci0 & RTE_BE16(0xe000)))) {
+	if (form->wants_tag && !packet_push_vlan(copy, form->type, form->tci)) {
 		rte_pktmbuf_free(copy);
 		output_drop(forward, packet, DROP_NO_MEMORY);
 		return;
@@ -105,18 +191,63 @@ static void send_in_vlan(struct forward *forward, unsigned int packet, struct fo
 	output_copy(forward, packet, port, copy);
 }
 
-static void flood(struct forward *forward, unsigned int packet,
-		  const struct forwarding_port *in_port, uint16_t vlan)
+// True: the packet is in the form that the port wants. If not, a copy that is has been sent.
+static bool is_plain(struct forward *forward, unsigned int packet, const struct passage *passage,
+		     struct forwarding_port *port)
+{
+	const struct key_core *core = vector_core(forward->vector, packet);
+	struct vlan_form form;
+
+	if (likely(!core->vlan_tci0 && port->plain_vlan == passage->vlan))
+		return true;
+	vlan_form_get(core, passage, port, &form);
+	if (vlan_form_fits(core, &form))
+		return true;
+	send_changed(forward, packet, port, &form);
+	return false;
+}
+
+static bool flood_includes(const struct passage *passage, const struct key_core *core,
+			   const struct forwarding_port *port)
+{
+	return port->ofport != passage->in_port->ofport && !port->no_flood &&
+	       port_takes(port, passage, core) &&
+	       !(port->is_protected && passage->in_port->is_protected);
+}
+
+// More than the port that it came from may flood?
+static bool is_storm(struct forward *forward, unsigned int packet, const struct passage *passage)
+{
+	static const char *const kinds[N_STORM_KINDS] = { "broadcast", "multicast",
+							  "unknown unicast" };
+	const struct key_core *core = vector_core(forward->vector, packet);
+	const enum storm_kind kind = storm_kind_of(core->eth_dst);
+
+	if (storm_admits(passage->in_port->storm, kind, forward->vector->packets[packet],
+			 forward->trace != NULL))
+		return false;
+	if (unlikely(forward->trace))
+		forward->trace->note(forward->trace->context, 0,
+				     "NORMAL: more %s than the port may send now: drop",
+				     kinds[kind]);
+	output_drop(forward, packet, DROP_STORM);
+	return true;
+}
+
+static void flood(struct forward *forward, unsigned int packet, const struct passage *passage)
 {
 	const struct forwarding_flood *ports = rcu_read(&forward->forwarding->flood);
 	bool sent = false;
 
+	if (unlikely(passage->in_port->storm) && is_storm(forward, packet, passage))
+		return;
 	for (uint32_t i = 0; ports && i < ports->n; i++) {
 		struct forwarding_port *port = ports->ports[i];
 
-		if (port->ofport == in_port->ofport || port->no_flood || !port_has_vlan(port, vlan))
+		if (!flood_includes(passage, vector_core(forward->vector, packet), port))
 			continue;
-		send_in_vlan(forward, packet, port, vlan);
+		if (is_plain(forward, packet, passage, port))
+			output_port(forward, packet, port);
 		sent = true;
 	}
 	if (!sent)
@@ -182,7 +313,7 @@ static bool admit(struct forward *forward, unsigned int packet, const struct mac
 		reason = DROP_NO_PORT;
 	else if (unlikely(!packet_vlan(passage->in_port, core, &passage->vlan)))
 		reason = DROP_NORMAL_VLAN;
-	else if (unlikely(is_reserved_address(core->eth_dst)))
+	else if (unlikely(is_reserved_address(core->eth_dst) && !forward->forwarding->forward_bpdu))
 		reason = DROP_NORMAL_RESERVED;
 	else {
 		mac_table_ask(table, passage->vlan, core->eth_src, &passage->source);
@@ -209,6 +340,13 @@ static struct forwarding_port *port_at(struct forward *forward, uint32_t ofport,
 	return last->port;
 }
 
+static bool is_flood_vlan(const struct forward *forward, uint16_t vlan)
+{
+	const struct vlan_set *set = rcu_read(&forward->forwarding->flood_vlans);
+
+	return unlikely(set) && vlan_set_has(set->words, vlan);
+}
+
 // True: the packet goes to one port, as it is.
 static bool pass(struct forward *forward, unsigned int packet, struct mac_table *table,
 		 const struct passage *passage, struct last_port *last)
@@ -216,29 +354,30 @@ static bool pass(struct forward *forward, unsigned int packet, struct mac_table 
 	const struct key_core *core = vector_core(forward->vector, packet);
 	const struct forwarding_port *in_port = passage->in_port;
 	const uint16_t vlan = passage->vlan;
+	const bool learns = !is_flood_vlan(forward, vlan);
 	struct forwarding_port *port;
 	uint32_t ofport;
 
-	if (likely(in_port != &no_port))
+	if (likely(in_port != &no_port && learns))
 		learn(forward, core, passage, table);
 	if (is_multicast(core->eth_dst)) {
 		if (unlikely(forward->trace))
 			tell(forward, core, vlan, NULL, MAC_TABLE_NONE);
-		flood(forward, packet, in_port, vlan);
+		flood(forward, packet, passage);
 		return false;
 	}
-	ofport = mac_table_answer(table, &passage->destination);
+	ofport = likely(learns) ? mac_table_answer(table, &passage->destination) : MAC_TABLE_NONE;
 	port = port_at(forward, ofport, last);
 	if (unlikely(forward->trace))
 		tell(forward, core, vlan, port, ofport);
-	if (!port || !port_has_vlan(port, vlan))
-		flood(forward, packet, in_port, vlan);
+	if (!port || !port_takes(port, passage, core))
+		flood(forward, packet, passage);
 	else if (port->ofport == in_port->ofport)
 		output_drop(forward, packet, DROP_NORMAL_SAME_PORT);
-	else if (likely(!(vlan | core->vlan_tci0)))
-		return true;
+	else if (unlikely(port->is_protected & in_port->is_protected))
+		output_drop(forward, packet, DROP_NORMAL_PROTECTED);
 	else
-		send_in_vlan(forward, packet, port, vlan);
+		return is_plain(forward, packet, passage, port);
 	return false;
 }
 

@@ -19,8 +19,24 @@ struct mac_table;
 struct mac_table *mac_table_create(uint32_t size, unsigned int aging_s);
 void mac_table_destroy(void *table); // rcu_defer() it
 void mac_table_set_aging(struct mac_table *table, unsigned int aging_s);
+// What was learned goes; static entries stay, but for those of a port that is closed.
 void mac_table_flush(struct mac_table *table);
 void mac_table_flush_port(struct mac_table *table, uint32_t ofport);
+void mac_table_flush_vlan(struct mac_table *table, uint16_t vlan);
+void mac_table_remove_port(struct mac_table *table, uint32_t ofport); // static entries, too
+
+// Main thread. An entry that neither ages, moves nor gives way, until it is removed. Half of the
+// table can be static. 0, -EINVAL (a multicast address, or none) or -ENOSPC.
+int mac_table_add_static(struct mac_table *table, uint16_t vlan, const uint8_t mac[6],
+			 uint32_t ofport);
+// Learned or static. False: there is none.
+bool mac_table_remove(struct mac_table *table, uint16_t vlan, const uint8_t mac[6]);
+
+// Main thread. An address that moves more than so many times within a second stays where it is for
+// hold_s: it flaps, mostly because of a loop. 0: it may move as it likes.
+#define MAC_TABLE_DEFAULT_MOVES 5
+#define MAC_TABLE_DEFAULT_HOLD_S 10
+void mac_table_set_damping(struct mac_table *table, unsigned int moves, unsigned int hold_s);
 
 // Worker. The port behind (vlan, mac), or MAC_TABLE_NONE. `vlan` is 0 to 4095.
 #define MAC_TABLE_NONE UINT32_MAX
@@ -40,6 +56,17 @@ struct mac_query {
 // Main thread. Learn or move. Multicast sources are ignored.
 void mac_table_learn(struct mac_table *table, uint16_t vlan, const uint8_t mac[6], uint32_t ofport);
 
+// The same with at most `limit` learned addresses at the port (0: no limit).
+enum mac_learned {
+	MAC_LEARNED, // or known
+	MAC_IGNORED, // no address to learn, or a static one
+	MAC_REFUSED, // beyond the limit
+	MAC_HOLD_BEGINS, // it moved too often
+	MAC_HELD, // it did, and moves no more for now
+};
+enum mac_learned mac_table_learn_limited(struct mac_table *table, uint16_t vlan,
+					 const uint8_t mac[6], uint32_t ofport, uint32_t limit);
+
 // Main thread, once a second: age out a bounded part of the table. `now_s` is monotonic.
 void mac_table_tick(struct mac_table *table, uint32_t now_s);
 
@@ -49,6 +76,8 @@ struct mac_entry {
 	uint16_t vlan;
 	uint32_t ofport;
 	uint32_t age_s;
+	bool is_static;
+	bool is_held;
 };
 void mac_table_walk(const struct mac_table *table,
 		    void (*visit)(void *context, const struct mac_entry *entry), void *context);
@@ -60,7 +89,11 @@ struct mac_table_stats {
 	uint64_t moved;
 	uint64_t expired;
 	uint64_t evicted;
+	uint32_t n_static;
+	uint64_t refused; // beyond a port's limit
+	uint64_t held; // moves that did not take place
 };
 void mac_table_get_stats(const struct mac_table *table, struct mac_table_stats *stats);
+void mac_table_clear_stats(struct mac_table *table); // all but what is there
 
 #endif

@@ -43,6 +43,8 @@ struct mac_table {
 	struct mac_table_stats stats;
 	uint32_t tick_position; // next bucket to age
 	bool has_ticked;
+	unsigned int max_moves; // within a second; 0: any number
+	unsigned int hold_s;
 };
 
 static inline uint64_t mac_key(uint16_t vlan, const uint8_t mac[6])

@@ -138,6 +138,7 @@ static void forwarding_destroy(struct forwarding *forwarding)
 	for (unsigned int i = 0; i < RTE_DIM(forwarding->ports); i++)
 		free(forwarding->ports[i]);
 	free(forwarding->flood);
+	free(forwarding->flood_vlans);
 	free(forwarding->cache_key);
 	mac_table_destroy(forwarding->mac_table);
 	free(forwarding);
@@ -174,7 +175,7 @@ struct bridge *bridge_create(const char *name, const char *mac, bool fail_secure
 	const struct vport_config local = {
 		.name = name, .type = "internal", .options = &address, .n_options = mac != NULL
 	};
-	const struct bridge_vlan trunk = { .tag = -1 };
+	const struct bridge_vlan trunk = { .mode = VLAN_TRUNK, .tag = -1 };
 	struct bridge *bridge;
 	uint32_t ofport;
 
@@ -270,6 +271,12 @@ void bridge_destroy(struct bridge *bridge)
 	free_bridge(bridge);
 }
 
+static void take_static(void *context, const struct mac_entry *entry)
+{
+	if (entry->is_static)
+		mac_table_add_static(context, entry->vlan, entry->mac, entry->ofport);
+}
+
 int bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int aging_s)
 {
 	struct mac_table *old = bridge->forwarding->mac_table, *table;
@@ -282,6 +289,7 @@ int bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int agin
 	table = mac_table_create(size, aging_s);
 	if (!table)
 		return -ENOMEM;
+	mac_table_walk(old, take_static, table);
 	bridge->mac_table_size = size;
 	rcu_publish(&bridge->forwarding->mac_table, table);
 	rcu_defer(mac_table_destroy, old);
@@ -298,16 +306,34 @@ static struct bridge *bridge_by_index(uint16_t index)
 	return NULL;
 }
 
+// Who flaps could otherwise fill the log.
+static void tell_flapping(struct bridge *bridge, const struct worker_event *event)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+	const uint8_t *mac = event->mac;
+
+	if (now_ns < bridge->next_flap_log_ns)
+		return;
+	bridge->next_flap_log_ns = now_ns + 10 * NS_PER_SECOND;
+	log_warning("bridge %s: %02x:%02x:%02x:%02x:%02x:%02x in VLAN %u moves between ports too "
+		    "often and stays where it is for a while; is there a loop? (vsctl fdb-show)",
+		    bridge->name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], event->vlan);
+}
+
 // A worker saw an address where it was not known.
 static void handle_event(void *context, const struct worker_event *event)
 {
 	struct bridge *bridge = bridge_by_index(event->forwarding);
+	const struct bridge_port *port =
+		bridge ? bridge_port_by_number(bridge, event->ofport) : NULL;
 
 	(void)context;
 	// The bridge or the port may have gone meanwhile.
-	if (bridge && bridge_port_by_number(bridge, event->ofport))
-		mac_table_learn(bridge->forwarding->mac_table, event->vlan, event->mac,
-				event->ofport);
+	if (!port)
+		return;
+	if (mac_table_learn_limited(bridge->forwarding->mac_table, event->vlan, event->mac,
+				    event->ofport, port->l2.mac_limit) == MAC_HOLD_BEGINS)
+		tell_flapping(bridge, event);
 }
 
 static void handle_vport_change(void *context, struct vport *vport)

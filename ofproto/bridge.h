@@ -8,6 +8,8 @@
 #define OFPROTO_BRIDGE_H
 
 #include "datapath/forwarding.h"
+#include "datapath/guard.h"
+#include "datapath/storm.h"
 #include "flowtable/table.h"
 #include "vport/vport.h"
 
@@ -19,9 +21,22 @@ struct bridge_port;
 
 // What a port's VLAN columns say (Port table of ovs-vswitchd.conf.db(5)).
 struct bridge_vlan {
-	int tag; // -1: trunk; 0-4095: access VLAN
-	uint16_t n_trunks; // 0: all; more than 64 are not possible here
-	uint16_t trunks[64];
+	enum vlan_mode mode;
+	int tag; // -1: none, as for trunks
+	enum priority_tags priority_tags;
+	bool service_is_8021q; // qinq-ethtype
+	bool lists_trunks; // if not, all VLANs
+	bool lists_cvlans;
+	struct vlan_set trunks;
+	struct vlan_set cvlans;
+};
+
+// Other settings of a port that NORMAL follows. (Limits of storm control: datapath/storm.h.)
+struct bridge_port_l2 {
+	bool is_protected;
+	uint32_t
+		mac_limit; // how many addresses may be learned there; 0: as many as there is room for
+	struct storm_limit storm[N_STORM_KINDS];
 };
 
 // Before the first bridge: takes over vport events. Returns 0 or -ENOMEM.
@@ -55,8 +70,19 @@ struct forwarding *bridge_forwarding(const struct bridge *bridge);
 int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 		    uint32_t ofport_request, const struct bridge_vlan *vlan, uint32_t *ofport,
 		    struct error *error);
+// The same with all settings in force before the first packet; `guard` may be NULL.
+int bridge_add_port_with(struct bridge *bridge, const struct vport_config *config,
+			 uint32_t ofport_request, const struct bridge_vlan *vlan,
+			 const struct bridge_port_l2 *l2, const struct port_guard *guard,
+			 uint32_t *ofport, struct error *error);
 int bridge_del_port(struct bridge *bridge, const char *name, struct error *error);
 int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vlan);
+// 0 or -ENOMEM; nothing happens where nothing differs.
+int bridge_set_port_l2(struct bridge_port *port, const struct bridge_port_l2 *l2);
+// other-config:mac-move-limit and mac-move-hold: mac_table_set_damping().
+void bridge_set_damping(struct bridge *bridge, unsigned int moves, unsigned int hold_s);
+// Who may send from the port (datapath/guard.h); NULL: anybody. Copied. 0 or -ENOMEM.
+int bridge_set_port_guard(struct bridge_port *port, const struct port_guard *guard);
 
 struct bridge_port *bridge_port_by_name(const struct bridge *bridge, const char *name);
 struct bridge_port *bridge_port_by_number(const struct bridge *bridge, uint32_t ofport);
@@ -85,6 +111,9 @@ void bridge_port_get_stats(const struct bridge_port *port, struct bridge_port_st
 // MAC table settings (other-config:mac-aging-time, mac-table-size). A new size starts an empty table.
 int bridge_set_mac_table(struct bridge *bridge, uint32_t size, unsigned int aging_s);
 struct mac_table *bridge_mac_table(const struct bridge *bridge);
+// NORMAL forwards reserved addresses, too, and learns nothing in these VLANs (NULL: learns in all).
+// 0 or -ENOMEM.
+int bridge_set_normal(struct bridge *bridge, bool forward_bpdu, const struct vlan_set *flood_vlans);
 
 // The table with this id, or NULL while no flow was ever added to it.
 struct table *bridge_table(const struct bridge *bridge, uint8_t table_id);

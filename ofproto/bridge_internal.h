@@ -13,6 +13,9 @@ struct bridge_port {
 	struct vport *vport;
 	struct forwarding_port *forwarding_port; // as published
 	struct bridge_vlan vlan;
+	struct bridge_port_l2 l2;
+	struct storm_control *storm; // NULL: none
+	struct port_guard *guard; // NULL: none
 	uint32_t ofport;
 	uint16_t config; // PORT_*
 	uint16_t distributed_rxq; // receive queues when work was last distributed
@@ -46,6 +49,7 @@ struct bridge {
 	struct bridge_port *ports;
 	uint32_t mac_table_size;
 	unsigned int mac_aging_s;
+	uint64_t next_flap_log_ns;
 	// Flows with an idle or hard timeout, in no order; flow->timer_slot is the index here.
 	struct flow_timer *timers;
 	uint32_t n_timers;
@@ -62,6 +66,15 @@ struct bridge {
 // bridge.c
 void bridge_refresh_datapath_id(struct bridge *bridge);
 
+// port_l2.c: what VLANs and other settings of NORMAL come to for workers; freeing them.
+void port_l2_fill(const struct bridge_port *port, struct forwarding_port *made);
+void port_l2_exit(struct bridge_port *port);
+// Settings of a port that is being added. 0 or -ENOMEM.
+int port_l2_start(struct bridge_port *port, const struct bridge_port_l2 *l2,
+		  const struct port_guard *guard);
+
+// port.c: put the port's present state in force. 0 or -ENOMEM.
+int port_publish(struct bridge_port *port);
 // port.c: take a port away, whatever its name.
 void bridge_remove_port(struct bridge_port *port);
 

@@ -85,11 +85,7 @@ static struct forwarding_port *make_forwarding_port(const struct bridge_port *po
 	made->no_receive_stp = port->config & PORT_NO_RECEIVE_STP;
 	made->no_forward = port->config & PORT_NO_FORWARD;
 	made->no_packet_in = port->config & PORT_NO_PACKET_IN;
-	made->vlan_tag = port->vlan.tag;
-	if (!port->vlan.n_trunks)
-		memset(made->trunks, 0xff, sizeof(made->trunks));
-	for (unsigned int i = 0; i < port->vlan.n_trunks; i++)
-		made->trunks[port->vlan.trunks[i] / 64] |= 1ULL << port->vlan.trunks[i] % 64;
+	port_l2_fill(port, made);
 	return made;
 }
 
@@ -149,8 +145,7 @@ static void link_patches(void)
 		}
 }
 
-// Put the port's present state in force.
-static int publish_port(struct bridge_port *port)
+int port_publish(struct bridge_port *port)
 {
 	struct forwarding *forwarding = port->bridge->forwarding;
 	struct forwarding_port **at = slot(forwarding, port->ofport);
@@ -235,6 +230,17 @@ int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 		    uint32_t ofport_request, const struct bridge_vlan *vlan, uint32_t *ofport,
 		    struct error *error)
 {
+	const struct bridge_port_l2 none = { 0 };
+
+	return bridge_add_port_with(bridge, config, ofport_request, vlan, &none, NULL, ofport,
+				    error);
+}
+
+int bridge_add_port_with(struct bridge *bridge, const struct vport_config *config,
+			 uint32_t ofport_request, const struct bridge_vlan *vlan,
+			 const struct bridge_port_l2 *l2, const struct port_guard *guard,
+			 uint32_t *ofport, struct error *error)
+{
 	struct bridge *other;
 	struct bridge_port *port;
 	uint32_t number = 0;
@@ -250,8 +256,14 @@ int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 	if (!port)
 		return error_set(error, ENOMEM, "out of memory");
 	*port = (struct bridge_port){ .bridge = bridge, .vlan = *vlan, .ofport = number };
+	if (port_l2_start(port, l2, guard) < 0) {
+		port_l2_exit(port);
+		free(port);
+		return error_set(error, ENOMEM, "out of memory");
+	}
 	port->vport = vport_open(config, error);
 	if (!port->vport) {
+		port_l2_exit(port);
 		free(port);
 		return error ? -error->code : -EINVAL;
 	}
@@ -259,10 +271,11 @@ int bridge_add_port(struct bridge *bridge, const struct vport_config *config,
 	port->vport->ofport = number;
 	port->distributed_rxq = port->vport->n_rxq;
 	insert_by_number(port);
-	status = publish_port(port);
+	status = port_publish(port);
 	if (status < 0) {
 		unlink_port(port);
 		vport_close(port->vport);
+		port_l2_exit(port);
 		free(port);
 		return error_set(error, -status, "out of memory");
 	}
@@ -286,10 +299,11 @@ void bridge_remove_port(struct bridge_port *port)
 	workers_distribute();
 	// After this no worker polls the port, sends to it, or holds packets for it.
 	workers_synchronize();
-	mac_table_flush_port(bridge->forwarding->mac_table, port->ofport);
+	mac_table_remove_port(bridge->forwarding->mac_table, port->ofport);
 	workers_port_forget(port->vport->index);
 	vport_close(port->vport);
 	rcu_defer(free, old);
+	port_l2_exit(port);
 	free(port);
 }
 
@@ -307,20 +321,6 @@ int bridge_del_port(struct bridge *bridge, const char *name, struct error *error
 				 name, name);
 	bridge_remove_port(port);
 	return 0;
-}
-
-int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vlan)
-{
-	const struct bridge_vlan old = port->vlan;
-	int status;
-
-	port->vlan = *vlan;
-	status = publish_port(port);
-	if (status < 0)
-		port->vlan = old;
-	else
-		mac_table_flush_port(port->bridge->forwarding->mac_table, port->ofport);
-	return status;
 }
 
 uint16_t bridge_port_config(const struct bridge_port *port)
@@ -342,7 +342,7 @@ int bridge_set_port_config(struct bridge_port *port, uint16_t config, struct err
 	if (status < 0)
 		return status;
 	port->config = config;
-	status = publish_port(port);
+	status = port_publish(port);
 	if (status < 0) {
 		port->config = old;
 		return error_set(error, ENOMEM, "out of memory");

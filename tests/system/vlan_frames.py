@@ -127,6 +127,33 @@ expect("a trunk list admits", "a", [(0x8100, 20)], {"c": [[(0x8100, 20)]]})
 expect("a trunk list refuses", "a", [(0x8100, 21)], {})
 vsctl("clear", "Port", C, "trunks", "--", "clear", "Port", B, "tag")
 
+vsctl("set", "Port", B, "vlan_mode=native-untagged", "tag=10", "trunks=20")
+expect("native-untagged: its VLAN has no tag", "a", [(0x8100, 10)],
+       {"b": [[]], "c": [[(0x8100, 10)]]})
+expect("native-untagged: others have", "a", [(0x8100, 20)],
+       {"b": [[(0x8100, 20)]], "c": [[(0x8100, 20)]]})
+expect("native-untagged: and no third", "a", [(0x8100, 21)], {"c": [[(0x8100, 21)]]})
+expect("untagged is native", "b", [], {"a": [[(0x8100, 10)]], "c": [[(0x8100, 10)]]})
+vsctl("set", "Port", B, "vlan_mode=native-tagged")
+expect("native-tagged: its VLAN has a tag", "a", [(0x8100, 10)],
+       {"b": [[(0x8100, 10)]], "c": [[(0x8100, 10)]]})
+expect("untagged is native here, too", "b", [], {"a": [[(0x8100, 10)]], "c": [[(0x8100, 10)]]})
+vsctl("clear", "Port", B, "trunks", "--", "set", "Port", B, "vlan_mode=dot1q-tunnel", "tag=7")
+BOTH = [(0x88a8, 7), (0x8100, 30)]
+expect("a tunnel puts a tag in front", "b", [(0x8100, 30)], {"a": [BOTH], "c": [BOTH]})
+expect("a tunnel takes it off", "a", BOTH, {"b": [[(0x8100, 30)]], "c": [BOTH]})
+expect("a tunnel has untagged packets", "b", [], {"a": [[(0x88a8, 7)]], "c": [[(0x88a8, 7)]]})
+vsctl("set", "Port", B, "cvlans=31", "other_config:qinq-ethtype=802.1q")
+expect("a customer that it does not have, out", "a", BOTH, {"c": [BOTH]})
+expect("a customer that it does not have, in", "b", [(0x8100, 30)], {})
+expect("tags of 802.1q", "b", [(0x8100, 31)],
+       {"a": [[(0x8100, 7), (0x8100, 31)]], "c": [[(0x8100, 7), (0x8100, 31)]]})
+vsctl("clear", "Port", B, "tag", "vlan_mode", "cvlans", "other_config")
+vsctl("set", "Port", B, "other_config:priority-tags=always")
+expect("priority-tags=always", "a", [], {"b": [[(0x8100, 0)]], "c": [[]]})
+expect("... with the priority", "a", [(0x8100, 5 << 13)], {"b": [[(0x8100, 5 << 13)]], "c": [[]]})
+vsctl("clear", "Port", B, "other_config")
+
 vsctl("del-flows", BRIDGE)
 vsctl("add-flow", BRIDGE, f"in_port={A},actions=push_vlan:0x8100,set_field:4197->vlan_vid,{B},"
       f"push_vlan:0x88a8,set_field:4198->vlan_vid,{C}")

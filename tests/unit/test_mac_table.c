@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,6 +409,123 @@ static void test_race(void **state)
 	mac_table_destroy(race.table);
 }
 
+static uint32_t port_of(const struct mac_table *table, uint64_t n)
+{
+	uint8_t mac[6];
+
+	mac_of(n, mac);
+	return MAC_LOOKUP(table, 1, mac);
+}
+
+static enum mac_learned learn_at(struct mac_table *table, uint64_t n, uint32_t ofport,
+				 uint32_t limit)
+{
+	uint8_t mac[6];
+
+	mac_of(n, mac);
+	return mac_table_learn_limited(table, 1, mac, ofport, limit);
+}
+
+// Static entries neither age, move nor give way.
+static void test_static(void **state)
+{
+	struct mac_table *table = mac_table_create(64, 15);
+	const uint8_t group[6] = { 1, 0, 0, 0, 0, 1 };
+	struct mac_table_stats stats;
+	uint8_t mac[6];
+
+	(void)state;
+	mac_table_tick(table, 1000);
+	assert_int_equal(learn_at(table, 0, 9, 0), MAC_LEARNED);
+	for (uint64_t i = 0; i < 32; i++) {
+		mac_of(i, mac);
+		assert_int_equal(mac_table_add_static(table, 1, mac, i < 16 ? 7 : 8), 0);
+	}
+	mac_of(32, mac);
+	assert_int_equal(mac_table_add_static(table, 1, mac, 7), -ENOSPC);
+	assert_int_equal(mac_table_add_static(table, 1, group, 7), -EINVAL);
+	for (uint64_t i = 0; i < 2000; i++)
+		learn_at(table, i, 5, 0);
+	assert_int_equal(n_entries(table), 64);
+	for (uint32_t second = 1001; second < 1100; second++)
+		mac_table_tick(table, second);
+	assert_int_equal(n_entries(table), 32);
+	mac_table_flush(table);
+	mac_table_flush_port(table, 7);
+	mac_table_flush_vlan(table, 1);
+	for (uint64_t i = 0; i < 32; i++)
+		assert_int_equal(port_of(table, i), i < 16 ? 7 : 8);
+	mac_of(3, mac);
+	assert_int_equal(mac_table_add_static(table, 1, mac, 6), 0);
+	assert_int_equal(port_of(table, 3), 6);
+	assert_true(mac_table_remove(table, 1, mac));
+	assert_false(mac_table_remove(table, 1, mac));
+	assert_int_equal(port_of(table, 3), MAC_TABLE_NONE);
+	mac_table_remove_port(table, 7);
+	mac_table_get_stats(table, &stats);
+	assert_int_equal(stats.n_static, 16);
+	assert_int_equal(stats.n_entries, 16);
+	assert_int_equal(port_of(table, 0), MAC_TABLE_NONE);
+	mac_table_clear_stats(table);
+	mac_table_get_stats(table, &stats);
+	assert_int_equal(stats.n_static, 16);
+	assert_int_equal(stats.learned, 0);
+	mac_table_destroy(table);
+}
+
+static void test_limit(void **state)
+{
+	struct mac_table *table = mac_table_create(64, 300);
+	struct mac_table_stats stats;
+
+	(void)state;
+	mac_table_tick(table, 1000);
+	for (uint64_t i = 0; i < 10; i++)
+		assert_int_equal(learn_at(table, i, 1, 4), i < 4 ? MAC_LEARNED : MAC_REFUSED);
+	assert_int_equal(learn_at(table, 3, 1, 4), MAC_LEARNED); // known
+	assert_int_equal(learn_at(table, 9, 2, 4), MAC_LEARNED);
+	assert_int_equal(learn_at(table, 9, 1, 4), MAC_REFUSED); // a move, too
+	assert_int_equal(port_of(table, 9), 2);
+	mac_table_get_stats(table, &stats);
+	assert_int_equal(stats.refused, 7);
+	mac_table_destroy(table);
+}
+
+static void test_flapping(void **state)
+{
+	struct mac_table *table = mac_table_create(64, 300);
+	struct mac_table_stats stats;
+
+	(void)state;
+	mac_table_set_damping(table, 5, 10);
+	mac_table_tick(table, 1000);
+	learn_at(table, 1, 1, 0);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(learn_at(table, 1, 2 - i % 2, 0), MAC_LEARNED);
+	assert_int_equal(learn_at(table, 1, 1, 0), MAC_HOLD_BEGINS);
+	for (uint32_t second = 1000; second < 1010; second++) {
+		mac_table_tick(table, second);
+		assert_int_equal(learn_at(table, 1, 1, 0), MAC_HELD);
+		assert_int_equal(port_of(table, 1), 2);
+	}
+	mac_table_tick(table, 1010);
+	assert_int_equal(learn_at(table, 1, 1, 0), MAC_LEARNED);
+	assert_int_equal(port_of(table, 1), 1);
+	mac_table_get_stats(table, &stats);
+	assert_int_equal(stats.moved, 6);
+	assert_int_equal(stats.held, 11);
+	// Slowly, or with no limit, it may move for ever.
+	for (uint32_t second = 1011; second < 1100; second++) {
+		mac_table_tick(table, second);
+		for (uint32_t i = 0; i < 5; i++)
+			assert_int_equal(learn_at(table, 1, 2 + i % 2, 0), MAC_LEARNED);
+	}
+	mac_table_set_damping(table, 0, 10);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(learn_at(table, 1, 1 + i % 2, 0), MAC_LEARNED);
+	mac_table_destroy(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +537,9 @@ int main(void)
 		cmocka_unit_test(test_collisions),
 		cmocka_unit_test(test_fills_to_capacity),
 		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_static),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_flapping),
 	};
 	int n_failed = 0;
 

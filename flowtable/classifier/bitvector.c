@@ -234,14 +234,14 @@ static int block_extend(struct classifier_bitvector *bitvector, struct bitvector
 }
 
 // The flow fits but for a place: others make room in a copy. Where flows come in the order of
-// their ranks a new block is better, as it has room for many.
+// their ranks a new block is better, as it has room for many; so it is where all places are taken.
 static int block_make_room(struct classifier_bitvector *bitvector, struct bitvector_block *block,
 			   struct flow *flow)
 {
 	const uint32_t order = block_order(block, flow->rank);
 	struct bitvector_block *copy;
 
-	if (order == 0 || order == block->n_flows)
+	if (order == 0 || order == block->n_flows || block->n_flows == block->n_places)
 		return block_extend(bitvector, block, flow);
 	copy = block_copy_with_room(block, order);
 	if (!copy)

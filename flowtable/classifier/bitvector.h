@@ -12,6 +12,10 @@
 // common (bitvector_cluster.c). Where they stand decides about speed and never about results: a
 // flow may be in any block whose filter it implies.
 //
+// Blocks of few flows are narrow: they have fewer places, and their sets once more in slices, eight
+// flows wide. The 16 sets of a slice and half byte fill a register, so one shuffle of bytes finds
+// those of 16, 32 or 64 packets (bitvector_narrow.h).
+//
 // Changes beside lookups: a flow's bit is set in its block's sets first and in `active` last, which
 // is the store that makes it visible; removal clears it there. A change that needs another place,
 // filter or set builds a new block and publishes a new view. A bit's place may be used again at
@@ -29,9 +33,19 @@
 // Strides that a lookup prepares for all blocks; those beyond are taken from the key each time.
 #define BITVECTOR_MAX_ROWS 128
 
+// A narrow block has up to so many places, and always whole pairs of slices.
+#define BITVECTOR_NARROW_PLACES 256
+#define BITVECTOR_SLICE_FLOWS 8
+#define BITVECTOR_NARROW_STEP (2 * BITVECTOR_SLICE_FLOWS)
+
 // The sets of one half byte: one for each of its values.
 struct bitvector_sets {
 	_Alignas(64) uint64_t bits[BITVECTOR_STRIDE_VALUES][BITVECTOR_BLOCK_WORDS];
+};
+
+// The sets of one half byte and eight flows. They are a copy of bits that bitvector_sets has.
+struct bitvector_slice {
+	_Alignas(16) uint8_t bits[BITVECTOR_STRIDE_VALUES];
 };
 
 // A half byte of the key.
@@ -58,6 +72,8 @@ struct bitvector_block {
 	struct bitvector_filter *filters;
 	struct bitvector_stride *strides;
 	struct bitvector_sets *sets; // of each stride
+	struct bitvector_slice *slices; // of each stride, slice by slice; NULL: not narrow
+	uint32_t n_places; // all flows are before
 	struct flow *flows[BITVECTOR_BLOCK_FLOWS]; // where active
 	uint64_t ranks[BITVECTOR_BLOCK_FLOWS];
 

@@ -65,12 +65,26 @@ static void plan_make(struct plan *plan, struct flow *const *flows, uint32_t n_f
 	}
 }
 
-static struct bitvector_block *block_alloc(const struct plan *plan)
+// A narrow block has room for a fourth more flows.
+static uint32_t places_for(uint32_t n_flows)
 {
+	const uint32_t wanted = n_flows + n_flows / 4 + BITVECTOR_SLICE_FLOWS;
+	const uint32_t steps = (wanted + BITVECTOR_NARROW_STEP - 1) / BITVECTOR_NARROW_STEP;
+	const uint32_t n_places = steps * BITVECTOR_NARROW_STEP;
+
+	return n_places <= BITVECTOR_NARROW_PLACES ? n_places : BITVECTOR_BLOCK_FLOWS;
+}
+
+static struct bitvector_block *block_alloc(const struct plan *plan, uint32_t n_places)
+{
+	const bool is_narrow = n_places <= BITVECTOR_NARROW_PLACES;
+	const size_t slices = is_narrow ? sizeof(struct bitvector_slice) * plan->n_strides *
+						  (n_places / BITVECTOR_SLICE_FLOWS)
+					: 0;
 	const size_t sets = sizeof(struct bitvector_sets) * plan->n_strides;
 	const size_t strides = sizeof(struct bitvector_stride) * plan->n_strides;
 	const size_t filters = sizeof(struct bitvector_filter) * plan->n_filters;
-	size_t size = sizeof(struct bitvector_block) + sets + filters + strides;
+	size_t size = sizeof(struct bitvector_block) + sets + slices + filters + strides;
 	struct bitvector_block *block;
 
 	size = (size + 63) / 64 * 64;
@@ -80,8 +94,11 @@ static struct bitvector_block *block_alloc(const struct plan *plan)
 	memset(block, 0, size);
 	block->size = size;
 	block->sets = (struct bitvector_sets *)(block + 1);
-	block->filters = (struct bitvector_filter *)((char *)(block + 1) + sets);
-	block->strides = (struct bitvector_stride *)((char *)(block + 1) + sets + filters);
+	block->n_places = n_places;
+	if (is_narrow)
+		block->slices = (struct bitvector_slice *)((char *)(block + 1) + sets);
+	block->filters = (struct bitvector_filter *)((char *)(block + 1) + sets + slices);
+	block->strides = (struct bitvector_stride *)((char *)block->filters + filters);
 	return block;
 }
 
@@ -147,13 +164,34 @@ static void block_fill(struct bitvector_block *block, struct flow *const *flows)
 	}
 }
 
-static unsigned int place_of(uint32_t i, uint32_t n_flows, enum block_room room)
+// The eight places of a slice of the stride, for each value, as the stride's sets have them.
+static void slice_copy(struct bitvector_block *block, uint32_t slice, uint32_t stride)
+{
+	struct bitvector_slice *to = &block->slices[slice * block->n_strides + stride];
+	const unsigned int place = slice * BITVECTOR_SLICE_FLOWS;
+
+	for (unsigned int x = 0; x < BITVECTOR_STRIDE_VALUES; x++)
+		__atomic_store_n(&to->bits[x],
+				 (uint8_t)(block->sets[stride].bits[x][place / 64] >> place % 64),
+				 __ATOMIC_RELAXED);
+}
+
+static void slices_fill(struct bitvector_block *block)
+{
+	if (!block->slices)
+		return;
+	for (uint32_t slice = 0; slice < block->n_places / BITVECTOR_SLICE_FLOWS; slice++)
+		for (uint32_t s = 0; s < block->n_strides; s++)
+			slice_copy(block, slice, s);
+}
+
+static unsigned int place_of(const struct bitvector_block *block, uint32_t i, enum block_room room)
 {
 	if (room == BLOCK_ROOM_BEHIND)
 		return i;
 	if (room == BLOCK_ROOM_BEFORE)
-		return BITVECTOR_BLOCK_FLOWS - n_flows + i;
-	return (i * BITVECTOR_BLOCK_FLOWS + BITVECTOR_BLOCK_FLOWS / 2) / n_flows;
+		return block->n_places - block->n_flows + i;
+	return (i * block->n_places + block->n_places / 2) / block->n_flows;
 }
 
 struct bitvector_block *block_create(struct flow *const *flows, uint32_t n_flows,
@@ -163,14 +201,14 @@ struct bitvector_block *block_create(struct flow *const *flows, uint32_t n_flows
 	struct bitvector_block *block;
 
 	plan_make(&plan, flows, n_flows);
-	block = block_alloc(&plan);
+	block = block_alloc(&plan, places_for(n_flows));
 	if (!block)
 		return NULL;
 	block_lay_out(block, &plan);
 	block->n_flows = n_flows;
 	block->max_rank = flows[0]->rank;
 	for (uint32_t i = 0; i < n_flows; i++) {
-		const unsigned int place = place_of(i, n_flows, room);
+		const unsigned int place = place_of(block, i, room);
 
 		block->places[i] = (uint16_t)place;
 		block->flows[place] = flows[i];
@@ -178,6 +216,7 @@ struct bitvector_block *block_create(struct flow *const *flows, uint32_t n_flows
 		block->active[place / 64] |= UINT64_C(1) << place % 64;
 	}
 	block_fill(block, flows);
+	slices_fill(block);
 	return block;
 }
 
@@ -237,7 +276,7 @@ uint32_t block_order(const struct bitvector_block *block, uint64_t rank)
 static int place_free(const struct bitvector_block *block, uint32_t order)
 {
 	const int before = order ? block->places[order - 1] : -1;
-	const int behind = order < block->n_flows ? block->places[order] : BITVECTOR_BLOCK_FLOWS;
+	const int behind = order < block->n_flows ? block->places[order] : (int)block->n_places;
 
 	if (behind - before < 2)
 		return -1;
@@ -266,6 +305,8 @@ static void place_write(struct bitvector_block *block, unsigned int place, const
 			__atomic_store_n(word, agrees ? *word | bit : *word & ~bit,
 					 __ATOMIC_RELAXED);
 		}
+		if (block->slices)
+			slice_copy(block, place / BITVECTOR_SLICE_FLOWS, s);
 	}
 }
 
@@ -338,6 +379,7 @@ static void block_shift(struct bitvector_block *block, uint32_t first, uint32_t 
 	for (uint32_t s = 0; s < block->n_strides; s++)
 		for (unsigned int x = 0; x < BITVECTOR_STRIDE_VALUES; x++)
 			bits_shift(block->sets[s].bits[x], &shift);
+	slices_fill(block);
 	memmove(&block->flows[a + step], &block->flows[a], n * sizeof(block->flows[0]));
 	memmove(&block->ranks[a + step], &block->ranks[a], n * sizeof(block->ranks[0]));
 	for (uint32_t i = first; i <= last; i++)
@@ -352,6 +394,9 @@ static struct bitvector_block *block_copy(const struct bitvector_block *block)
 		return NULL;
 	memcpy(copy, block, block->size);
 	copy->sets = (struct bitvector_sets *)(copy + 1);
+	if (block->slices)
+		copy->slices = (struct bitvector_slice *)((char *)copy +
+							  ((char *)block->slices - (char *)block));
 	copy->filters = (struct bitvector_filter *)((char *)copy +
 						    ((char *)block->filters - (char *)block));
 	copy->strides = (struct bitvector_stride *)((char *)copy +
@@ -368,7 +413,7 @@ struct bitvector_block *block_copy_with_room(const struct bitvector_block *block
 		return NULL;
 	if (order < copy->n_flows) {
 		end = row_end(copy, order, 1);
-		if (copy->places[end] + 1 < BITVECTOR_BLOCK_FLOWS) {
+		if (copy->places[end] + 1u < copy->n_places) {
 			block_shift(copy, order, end, true);
 			return copy;
 		}

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "common/rcu.h"
-#include "flowtable/classifier/bitvector.h"
+#include "flowtable/classifier/bitvector_narrow.h"
 #include "flowtable/classifier/lanes.h"
 
 // So many packets go through a block together: their intersections fill eight registers.
@@ -14,9 +14,12 @@ struct job {
 	unsigned int n;
 	bool dense; // the packets are the first n: there is no list
 	uint8_t list[VECTOR_SIZE];
-	uint32_t n_rows; // of those in `rows`
-	// Bytes from the start of a stride's sets to those of each packet's half byte.
-	_Alignas(64) uint16_t rows[BITVECTOR_MAX_ROWS][VECTOR_SIZE];
+	bool has_rows, has_narrow; // which of `rows` and `narrow` is filled
+	union {
+		// Bytes from the start of a stride's sets to those of each packet's half byte.
+		_Alignas(64) uint16_t rows[BITVECTOR_MAX_ROWS][VECTOR_SIZE];
+		struct narrow_rows narrow;
+	};
 	_Alignas(64) uint64_t columns[KEY_WORDS][VECTOR_SIZE];
 	_Alignas(64) uint64_t ranks[VECTOR_SIZE]; // of the best flow so far
 };
@@ -49,9 +52,13 @@ static void load_rows(struct job *job)
 {
 	const unsigned int n = (job->n + LANES - 1) / LANES * LANES;
 
-	job->n_rows =
+	const uint32_t n_rows =
 		job->view->n_rows < BITVECTOR_MAX_ROWS ? job->view->n_rows : BITVECTOR_MAX_ROWS;
-	for (uint32_t r = 0; r < job->n_rows; r++) {
+
+	if (job->has_rows)
+		return;
+	job->has_rows = true;
+	for (uint32_t r = 0; r < n_rows; r++) {
 		const struct bitvector_stride *stride = &job->view->rows[r];
 		const uint64_t *words = job->columns[stride->column];
 		const unsigned int shift = stride->shift;
@@ -181,6 +188,75 @@ static inline __attribute__((always_inline)) void block_lookup(struct job *job,
 	}
 }
 
+#if NARROW_BYTES
+#define TURN_COST 16
+
+// All packets go through a narrow block together, so few of them take as long as many. Compared are
+// shuffles and loads, and what it takes to turn the packets' bytes. After a wide block it is too late:
+// bytes would have to be turned for both.
+static bool is_narrow_better(const struct job *job, const struct bitvector_block *block,
+			     uint64_t packets)
+{
+	const unsigned int n_registers = (job->n + NARROW_BYTES - 1) / NARROW_BYTES;
+
+	return block->slices && !job->has_rows && job->view->n_rows <= BITVECTOR_MAX_ROWS &&
+	       block->n_places / BITVECTOR_SLICE_FLOWS * n_registers + TURN_COST <
+		       (unsigned int)__builtin_popcountll(packets) * BLOCK_LANES;
+}
+
+static void narrow_improve(struct job *job, const struct bitvector_block *block, uint32_t slice,
+			   const uint8_t *matches, uint64_t packets,
+			   struct classifier_result *result)
+{
+	for (; packets; packets &= packets - 1) {
+		const unsigned int j = (unsigned int)__builtin_ctzll(packets);
+		const unsigned int place =
+			slice * BITVECTOR_SLICE_FLOWS + (unsigned int)__builtin_ctz(matches[j]);
+		const uint64_t rank = __atomic_load_n(&block->ranks[place], __ATOMIC_RELAXED);
+
+		if (rank <= job->ranks[j])
+			continue;
+		job->ranks[j] = rank;
+		classifier_improve(result, job->dense ? j : job->list[j],
+				   rcu_read(&block->flows[place]), rank);
+	}
+}
+
+static void narrow_lookup(struct job *job, const struct bitvector_block *block, uint64_t packets,
+			  struct classifier_result *result)
+{
+	const uint32_t n_slices = block->n_places / BITVECTOR_SLICE_FLOWS;
+	uint64_t active[BITVECTOR_BLOCK_WORDS];
+
+	if (!job->has_narrow)
+		narrow_load(&job->narrow, job->view, job->columns, job->n);
+	job->has_narrow = true;
+	for (unsigned int w = 0; w < BITVECTOR_BLOCK_WORDS; w++)
+		active[w] = __atomic_load_n(&block->active[w], __ATOMIC_RELAXED);
+	// What is active has been in the slices before.
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	for (uint32_t slice = 0; slice < n_slices && packets; slice += 2) {
+		_Alignas(64) uint8_t bytes[2][VECTOR_SIZE];
+		const uint8_t *here = (const uint8_t *)active + slice;
+		uint64_t found[2] = { 0 };
+
+		for (unsigned int first = 0; first < job->n; first += NARROW_BYTES) {
+			narrow_bytes matches[2];
+
+			narrow_intersect(&job->narrow, block, slice, here, first, matches);
+			for (unsigned int i = 0; i < 2; i++) {
+				*(narrow_bytes *)&bytes[i][first] = matches[i];
+				found[i] |= narrow_found(matches[i]) << first;
+			}
+		}
+		for (unsigned int i = 0; i < 2; i++) {
+			narrow_improve(job, block, slice + i, bytes[i], found[i] & packets, result);
+			packets &= ~found[i];
+		}
+	}
+}
+#endif
+
 static inline __attribute__((always_inline)) void lookup(const struct classifier *classifier,
 							 const struct key_vector *keys,
 							 uint64_t packets,
@@ -200,7 +276,8 @@ static inline __attribute__((always_inline)) void lookup(const struct classifier
 	for (unsigned int j = 0; j < job.n; j++)
 		job.ranks[j] = result->rank[job.dense ? j : job.list[j]];
 	load_columns(&job, keys);
-	load_rows(&job);
+	job.has_rows = false;
+	job.has_narrow = false;
 	all_rows = job.view->n_rows <= BITVECTOR_MAX_ROWS;
 	for (uint32_t b = 0; b < job.view->n_blocks; b++) {
 		const struct bitvector_block *block = job.view->blocks[b];
@@ -208,6 +285,13 @@ static inline __attribute__((always_inline)) void lookup(const struct classifier
 
 		if (!open)
 			continue;
+#if NARROW_BYTES
+		if (view == VIEW_NONE && is_narrow_better(&job, block, open)) {
+			narrow_lookup(&job, block, open, result);
+			continue;
+		}
+#endif
+		load_rows(&job);
 		if (all_rows)
 			block_lookup(&job, block, open, result, true, view);
 		else

@@ -218,7 +218,7 @@ def run_all(options, directory):
     machine = os.cpu_count() - 1, build_shim(), tsc_mhz()
     store = results.Store(options, machine[2])
     if options.kind == "guests":
-        guests.run_all(options.names, options, directory, machine[0], machine[2], store.add)
+        guests.run_all(options.names, options, directory, machine[0], store.add)
     elif options.kind == "curves":
         curves.run_all(options.names, options, directory, *machine, store.add)
     else:

@@ -56,7 +56,8 @@ class Source(peers.Testpmd):
         if size > 2000:
             for words in ("port stop all", "port config 1 tx_offload tcp_tso on",
                           "port config 1 tx_offload tcp_cksum on",
-                          "port config 2 rx_offload tcp_lro on", "set fwd csum",
+                          "port config 2 rx_offload tcp_lro on",
+                          "port config 2 rx_offload tcp_cksum on", "set fwd csum",
                           "csum set tcp hw 1", "tso set %d 1" % SEGMENT, "port start all"):
                 self.ask(words, 30)
         self.begin("start")
@@ -164,7 +165,7 @@ def run_one(kind, label, size, options, directory):
     return dict(result, size=label, bytes=size, switch=kind.name)
 
 
-def run_all(options, directory, _core, _mhz):
+def run_all(options, directory):
     rows, failures, before = [], [], None
     try:
         for kind in KINDS:

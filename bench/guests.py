@@ -13,6 +13,7 @@ import time
 
 import copies
 import peers
+import report_guests
 import setups
 from workload import CACHE, HERE, say
 
@@ -155,7 +156,7 @@ def median(found):
             for name in set().union(*found)}
 
 
-def run_all(names, options, directory, core, mhz, done):
+def run_all(names, options, directory, core, done):
     """`names`: tables and copies, either or, without any, both."""
     begun = time.monotonic()
     if not names or "tables" in names:
@@ -174,12 +175,16 @@ def run_all(names, options, directory, core, mhz, done):
             result = dict(run.result(), name="tables")
             if result["medians"]:
                 done(result)
+                say("\n".join(report_guests.text(result)))
     if not names or "copies" in names:
         say("copies: cycles of vhost's receiving and sending, by size")
         here = os.path.join(directory, "copies")
         os.makedirs(here)
         try:
-            done(dict(copies.run_all(options, here, core, mhz), name="copies"))
+            result = dict(copies.run_all(options, here), name="copies")
+            if result["rows"]:
+                done(result)
+                say("\n".join(report_guests.text(result)))
         finally:
             shutil.rmtree(here, ignore_errors=True)
     say("guests: %.0f s" % (time.monotonic() - begun))

@@ -136,9 +136,20 @@ class Setup(peers.Peer):
         # Guests begin with what their link brings, and a switch with what it has to learn.
         if self.hosts:
             for name in ("far", "vm1", "vm2") if self.guests else ("far",):
-                self.inside("near", "ping", "-q", "-c", "3", "-i", "0.3", "-w", "20", ADDRESSES[name])
+                self.wait_for(lambda name=name: self.answers(
+                    self.inside, "near", "ping", "-q", "-c", "1", "-w", "1", ADDRESSES[name]),
+                              30, "reach %s from near" % name)
         if self.guests:
-            self.guest("vm1", "ping -q -c 3 -w 20 " + ADDRESSES["vm2"])
+            self.wait_for(lambda: self.answers(
+                self.guest, "vm1", "ping -q -c 1 -w 1 " + ADDRESSES["vm2"]), 30, "reach vm2 from vm1")
+
+    @staticmethod
+    def answers(function, *words):
+        try:
+            function(*words)
+            return True
+        except peers.Failure:
+            return False
 
     def last_words(self):
         words = super().last_words()
@@ -166,8 +177,9 @@ class LinuxBridge(Setup):
     def start(self):
         for name in ("switch", "near", "far"):
             self.space(name)
-        self.inside("switch", "ip", "link", "add", "br", "type", "bridge", "stp_state", "0")
-        self.inside("switch", "ip", "link", "set", "br", "up")
+        self.inside("switch", "ip", "link", "add", "name", "bridge0", "type",
+                    "bridge", "stp_state", "0")
+        self.inside("switch", "ip", "link", "set", "bridge0", "up")
         for name in ("near", "far"):
             self.inside("switch", "ip", "link", "add", name, "type", "veth", "peer", "name",
                         name + "-in")
@@ -181,7 +193,7 @@ class LinuxBridge(Setup):
         self.ready()
 
     def attach(self, device):
-        self.inside("switch", "ip", "link", "set", device, "master", "br")
+        self.inside("switch", "ip", "link", "set", device, "master", "bridge0")
         self.inside("switch", "ip", "link", "set", device, "up")
 
 
@@ -279,4 +291,4 @@ KINDS = Native, Ours, OursWithout, LinuxBridge, Ovs, OvsWithout, Loop
 def missing_programs():
     for program in ("qemu-system-x86_64", "iperf3", "nsenter", "ip", "ping"):
         if not shutil.which(program):
-            sys.exit("%s is missing: scripts/install-deps.sh test bench" % program)
+            sys.exit("%s is missing: scripts/install-deps.sh demo bench" % program)

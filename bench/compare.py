@@ -167,7 +167,7 @@ def parse():
     shorter = options.quick or options.kind == "curves"
     if options.kind == "guests":
         options.rounds = options.rounds or (1 if options.quick else 3)
-        options.seconds = options.seconds or (1 if options.quick else 2)
+        options.seconds = options.seconds or 1
         if set(options.names) - {"tables", "copies"}:
             parser.error("of guests there are: tables copies")
     if options.rounds is None:

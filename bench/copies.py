@@ -169,7 +169,7 @@ def run_all(options, directory):
     rows, failures, before = [], [], None
     try:
         for kind in KINDS:
-            if options.no_ovs and kind is OvsCopying:
+            if (options.no_ovs and kind is OvsCopying) or (options.quick and kind is not OursCopying):
                 continue
             for label, size in SIZES:
                 try:

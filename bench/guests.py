@@ -24,6 +24,7 @@ FAR, GUEST = "far", "vm1"
 # What is measured of a way: name, streams of TCP or 0, from near or to it.
 RATES = (("tcp in 1", 1, False), ("tcp out 1", 1, True), ("tcp in 4", 4, False),
          ("tcp out 4", 4, True))
+SLOW = (setups.OursWithout, setups.OvsWithout)  # not part of a quick run
 SMALL = ("udp in", "udp out", "rr")
 
 
@@ -60,20 +61,28 @@ def measure_host(setup, target, what, seconds):
 
 
 def measure_pair(setup, seconds):
-    """TCP from guest to guest, and what the switch did meanwhile."""
-    before = setup.cycles and (*setup.cycles(), *setup.schedule())
-    rate, count = tcp_bytes(setup.guest("vm1", " ".join(tcp_command(
+    """TCP from guest to guest: (bits per second, bytes)"""
+    return tcp_bytes(setup.guest("vm1", " ".join(tcp_command(
         setups.ADDRESSES["vm2"], seconds, 1, False)), seconds + 20))
-    result = {"tcp": rate}
-    if before:
+
+
+def measure_cost(setup, seconds):
+    """What the switch did meanwhile, with guests on another core than it: a guest that is woken up
+    would else take the switch's core just while that is busy."""
+    setup.confine_guests({0})
+    try:
+        before = (*setup.cycles(), *setup.schedule())
+        _, count = measure_pair(setup, seconds)
         after = (*setup.cycles(), *setup.schedule())
-        busy, packets, ran, waited = (b - a for a, b in zip(before, after))
-        # Its clock ran on while the worker did not have its core: as often when busy as when idle.
-        busy *= ran / (ran + waited) if ran + waited > 0 else 1
-        if packets > 0 and count > 0:
-            result.update({"cycles/byte": busy / count, "cycles/packet": busy / packets,
-                           "bytes/packet": count / packets})
-    return result
+    finally:
+        setup.confine_guests(os.sched_getaffinity(0))
+    busy, packets, ran, waited = (b - a for a, b in zip(before, after))
+    # Its clock ran on while the worker did not have its core: as often when busy as when idle.
+    busy *= ran / (ran + waited) if ran + waited > 0 else 1
+    if packets <= 0 or count <= 0:
+        raise peers.Failure("nothing was counted")
+    return {"cycles/byte": busy / count, "cycles/packet": busy / packets,
+            "bytes/packet": count / packets}
 
 
 class Guests:
@@ -84,7 +93,8 @@ class Guests:
 
     def start(self):
         for kind in setups.KINDS:
-            if self.options.no_ovs and kind.name.startswith("ovs"):
+            if (self.options.no_ovs and kind.name.startswith("ovs")) or (
+                    self.options.quick and kind in SLOW):
                 continue
             setup = kind(os.path.join(self.dir, kind.name), self.core, self.image, self.netload)
             self.alive.append(setup)
@@ -128,7 +138,9 @@ class Guests:
                                  else min(seconds, 1))
         for setup in self.alive:
             if setup.guests:
-                self.one(setup, "pair", measure_pair, setup, seconds)
+                self.one(setup, "pair", lambda setup=setup: measure_pair(setup, seconds)[0])
+            if setup.guests and setup.cycles:
+                self.one(setup, "cost", measure_cost, setup, seconds)
 
     def one(self, setup, what, function, *words):
         setup.resume()

@@ -234,8 +234,8 @@ static int measure_trips(int fd, uint32_t milliseconds)
 	}
 	qsort(trips, n, sizeof(*trips), compare);
 	printf("{\"rate\": %.1f, \"trips\": %u", n * 1e9 / (double)(time - began), n);
-	printf(", \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f}\n", trips[n / 2] / 1e3,
-	       trips[n * 9ull / 10] / 1e3, trips[n * 99ull / 100] / 1e3,
+	printf(", \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f}\n",
+	       trips[n / 2] / 1e3, trips[n * 9ull / 10] / 1e3, trips[n * 99ull / 100] / 1e3,
 	       trips[n * 999ull / 1000] / 1e3);
 	free(trips);
 	return 0;
@@ -300,6 +300,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc >= 5 && i < sizeof(kinds) / sizeof(*kinds); i++)
 		if (!strcmp(argv[1], kinds[i].name))
 			return run_client(kinds[i].kind, argv + 2, argc - 2);
-	fputs("usage: netload serve PORT | rr|udp-in|udp-out ADDRESS PORT SECONDS [BYTES]\n", stderr);
+	fputs("usage: netload serve PORT | rr|udp-in|udp-out ADDRESS PORT SECONDS [BYTES]\n",
+	      stderr);
 	return 2;
 }

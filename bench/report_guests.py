@@ -18,7 +18,8 @@ trips of one byte by TCP, one after the other: how many a second, and their time
 
 ABOUT_PAIRS = """TCP from guest to guest, one stream. *Cycles* are the busy ones of the switch's thread, as
 it counts them itself (`vsctl workers`; OVS: `pmd-stats-show`), by TSC, less the share of time in
-which the thread did not have its core; a byte is one that iperf3 received."""
+which the thread did not have its core, in transfers of their own with both guests on one other core;
+a byte is one that iperf3 received."""
 
 ABOUT_COPIES = """The guest is testpmd with virtio-user on the other core, so it is not emulated. What packets cost
 that the switch drops is *receive*; what they cost beyond that when they go back to the guest is
@@ -75,7 +76,9 @@ def small_table(result):
 
 
 def pairs(result):
-    return {name: values["pair"] for name, values in result["medians"].items() if "pair" in values}
+    """What was measured from guest to guest, by the names of what joins them."""
+    return {name: dict(values.get("cost", {}), tcp=values["pair"])
+            for name, values in result["medians"].items() if "pair" in values}
 
 
 def pair_table(result):

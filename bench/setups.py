@@ -123,6 +123,13 @@ class Setup(peers.Peer):
                          environment=dict(os.environ, GUEST_RUN_DIR=self.dir,
                                           GUEST_TIMEOUT=str(timeout)))
 
+    def confine_guests(self, cores):
+        for name in ("vm1", "vm2"):
+            with open(os.path.join(self.dir, name, "pid")) as file:
+                pid = int(file.read())
+            for task in os.listdir("/proc/%d/task" % pid):
+                os.sched_setaffinity(int(task), cores)
+
     # ---- All ----
 
     def ready(self):

@@ -185,11 +185,12 @@ test:
 # quick one has fewer workloads and rounds, no curves, and writes only build/bench.json. NATIVE=PROGRAM
 # measures an ovs-vswitchd built for this processor, too.
 bench bench-quick:
-	@scripts/install-deps.sh build bench
+	@scripts/install-deps.sh build bench $(if $(filter bench,$@),demo)
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@bench/run.sh $(if $(filter bench-quick,$@),--quick,--write) $(if $(NATIVE),--native $(NATIVE))
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 	@bench/run.sh --write curves
+	@bench/run.sh --write guests
 	@$(MAKE) --no-print-directory -j$$(nproc) PROFILE=1 all
 	@bench/run.sh --write stages
 endif

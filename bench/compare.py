@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import curves
+import guests
 import measure
 import peers
 import report
@@ -140,8 +141,9 @@ class Run:
 
 USAGE = """bench/run.sh [OPTION]... [WORKLOAD...]        rates, workload by workload
        bench/run.sh [OPTION]... curves [CURVE...]    rates as one number grows
-       bench/run.sh [OPTION]... stages [WORKLOAD...] where our cycles go (make PROFILE=1)"""
-KINDS = ("curves", "stages")
+       bench/run.sh [OPTION]... stages [WORKLOAD...] where our cycles go (make PROFILE=1)
+       bench/run.sh [OPTION]... guests [tables|copies] hosts and guests in QEMU, TCP and copies"""
+KINDS = ("curves", "stages", "guests")
 QUICK_SETTINGS = ("default", "smc, emc 1")
 
 
@@ -163,6 +165,11 @@ def parse():
     options = parser.parse_args()
     options.kind = options.names.pop(0) if options.names[:1] and options.names[0] in KINDS else None
     shorter = options.quick or options.kind == "curves"
+    if options.kind == "guests":
+        options.rounds = options.rounds or (1 if options.quick else 3)
+        options.seconds = options.seconds or 1
+        if set(options.names) - {"tables", "copies"}:
+            parser.error("of guests there are: tables copies")
     if options.rounds is None:
         options.rounds = 2 if shorter else 4
     if options.seconds is None:
@@ -210,7 +217,9 @@ def run_all(options, directory):
     os.environ["PATH"] = "%s:%s:/usr/sbin" % (BUILD, os.environ["PATH"])
     machine = os.cpu_count() - 1, build_shim(), tsc_mhz()
     store = results.Store(options, machine[2])
-    if options.kind == "curves":
+    if options.kind == "guests":
+        guests.run_all(options.names, options, directory, machine[0], store.add)
+    elif options.kind == "curves":
         curves.run_all(options.names, options, directory, *machine, store.add)
     else:
         workloads = [Workload(name, options.patience) for name in options.names or workload_names()]

@@ -201,10 +201,12 @@ class Peer:
 class Testpmd(Peer):
     """dpdk-testpmd, at its prompt. Files of DPDK's own there are none (--no-shconf)."""
 
+    memory = ("--no-huge",)
+
     def spawn_testpmd(self, megabytes, cores, devices, words, environment):
         process = self.spawn(
             # Its prompt is not buffered; what it prints before must not come later.
-            ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "--no-shconf", "-m", str(megabytes),
+            ["stdbuf", "-oL", "dpdk-testpmd", *self.memory, "--no-shconf", "-m", str(megabytes),
              "--no-pci", "--no-telemetry", "--file-prefix=%s-%d" % (self.name, os.getpid()), *cores,
              *("--vdev=" + device for device in devices), "--", "--forward-mode=io", "--burst=32",
              "--no-lsc-interrupt", "-i", *words],
@@ -262,12 +264,13 @@ class Floor(Testpmd):
 
 class Ours(Peer):
     name = "ours"
+    hugepages = "no"
 
     def start(self, traffic, rules, groups, macs=None):
         environment = dict(traffic.environment, VSWITCH_RUN_DIR=self.dir)
         process = self.spawn(
             ["vswitchd", "--run-dir", self.dir, "--db", self.dir + "/db", "--log-file",
-             self.dir + "/output", "--workers", str(self.core), "--hugepages", "no",
+             self.dir + "/output", "--workers", str(self.core), "--hugepages", self.hugepages,
              "--memory", str(traffic.buffers() * 3 // 1024)], environment)
         self.pid = process.pid
         self.vsctl = lambda *words: run("vsctl", "--timeout", "120", *words, timeout=130,
@@ -322,6 +325,7 @@ class Ovs(Peer):
     prefix = "ovs "
     binary = OVS_DPDK
     load_seconds = 300  # rules may take so long
+    config = ()  # more of other_config, from the start
     # Changed while it runs, in this order; "best" is the best of all. Words with a space in them
     # are for ovs-appctl, others for other_config.
     settings = {
@@ -351,7 +355,7 @@ class Ovs(Peer):
         megabytes = 1024 + traffic.buffers() * 3 // 1024
         self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
                    "other_config:pmd-cpu-mask=%#x" % (1 << self.core),
-                   "other_config:dpdk-lcore-mask=0x1",
+                   "other_config:dpdk-lcore-mask=0x1", *self.config,
                    'other_config:dpdk-extra="--no-huge --legacy-mem --no-shconf -m %d --no-pci '
                    '--no-telemetry --file-prefix=ovs-%d"' % (megabytes, os.getpid()))
         process = self.spawn(

@@ -7,6 +7,8 @@ import re
 import statistics
 import subprocess
 
+import report_guests
+
 
 def median(values):
     return statistics.median(values) if values else None
@@ -179,7 +181,7 @@ file; `bench/README.md` says how it measures.
 # What peers are called in pictures and tables of curves.
 SERIES = {"ours": "ours", "OVS-DPDK": "OVS", "testpmd": "testpmd"}
 # The page's own headings. What stands under any other is somebody's and stays.
-OWN = ("Remarks", "Curves", "Where our cycles go", "Workloads")
+OWN = ("Remarks", "Guests", "Curves", "Where our cycles go", "Workloads")
 
 
 def in_order(entries, folder):
@@ -287,6 +289,7 @@ def page(everything, before):
         lines += workloads_part(rows, everything["machine"])
     for section in kept_sections(before):
         lines += ["", section]
+    lines += report_guests.part(everything.get("guests"))
     lines += curves_part(in_order(everything.get("curves", {}), "curves"))
     lines += stages_part(in_order(everything.get("stages", {}), "workloads"))
     lines += ["", "## Workloads", ""]

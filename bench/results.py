@@ -15,8 +15,9 @@ from workload import BUILD, HERE
 DOCS = os.path.abspath(os.path.join(HERE, "..", "docs"))
 KEPT = os.path.join(DOCS, "benchmarks", "results.json")
 PAGE = os.path.join(DOCS, "BENCHMARKS.md")
-SECTIONS = {None: "workloads", "curves": "curves", "stages": "stages"}
-FILES = {None: "bench.json", "curves": "bench-curves.json", "stages": "bench-stages.json"}
+SECTIONS = {None: "workloads", "curves": "curves", "stages": "stages", "guests": "guests"}
+FILES = {None: "bench.json", "curves": "bench-curves.json", "stages": "bench-stages.json",
+         "guests": "bench-guests.json"}
 
 
 def write(path, text):

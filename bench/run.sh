@@ -4,6 +4,7 @@
 #   bench/run.sh [OPTION]... [WORKLOAD...]           rates, workload by workload
 #   bench/run.sh [OPTION]... curves [CURVE...]       rates as flows, rules, masks, tables, changes grow
 #   bench/run.sh [OPTION]... stages [WORKLOAD...]    where our cycles go, with make PROFILE=1
+#   bench/run.sh [OPTION]... guests [tables|copies]  TCP of hosts and guests (QEMU), what copies cost
 #
 #   --quick  --rounds N  --seconds S  --patience N  --native PROGRAM  --no-ovs  --write  --render
 #

@@ -33,15 +33,15 @@ static json_t *describe_worker(const struct worker_info *info)
 {
 	const uint64_t cycles = info->busy_cycles + info->idle_cycles;
 
-	return json_pack("{s:I, s:I, s:f, s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o}",
-			 "worker", (json_int_t)info->id, "core", (json_int_t)info->core, "load",
-			 info->load, "cycles_per_packet", info->cycles_per_packet, "packet_rate",
-			 info->packet_rate, "isolated", info->isolated, "packets",
-			 (json_int_t)info->packets, "vectors", (json_int_t)info->vectors, "sleeps",
-			 (json_int_t)info->sleeps, "learn_lost", (json_int_t)info->learn_lost,
-			 "events_lost", (json_int_t)info->events_lost, "busy",
-			 cycles ? 100.0 * (double)info->busy_cycles / (double)cycles : 0.0,
-			 "queues", queues_of(info->id));
+	return json_pack(
+		"{s:I, s:I, s:f, s:f, s:f, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o}", "worker",
+		(json_int_t)info->id, "core", (json_int_t)info->core, "load", info->load,
+		"cycles_per_packet", info->cycles_per_packet, "packet_rate", info->packet_rate,
+		"isolated", info->isolated, "packets", (json_int_t)info->packets, "vectors",
+		(json_int_t)info->vectors, "sleeps", (json_int_t)info->sleeps, "learn_lost",
+		(json_int_t)info->learn_lost, "events_lost", (json_int_t)info->events_lost, "busy",
+		cycles ? 100.0 * (double)info->busy_cycles / (double)cycles : 0.0, "busy_cycles",
+		(json_int_t)info->busy_cycles, "queues", queues_of(info->id));
 }
 
 int handle_status_workers(const struct handler_call *call, json_t **result, struct error *error)

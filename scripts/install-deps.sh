@@ -16,7 +16,7 @@ groups[test]="${groups[demo]} clang clang-format libclang-rt-14-dev libcmocka-de
 	shellcheck dpdk-dev socat iproute2 ethtool tcpdump iputils-ping procps sqlite3 jq man-db python3"
 
 # What the benchmark compares with. The packages' services are not wanted (see below).
-groups[bench]="openvswitch-switch-dpdk dpdk-dev python3"
+groups[bench]="openvswitch-switch-dpdk dpdk-dev python3 iproute2 iputils-ping"
 
 usage() {
 	echo "usage: $0 [-n] build|demo|test|bench..." >&2

@@ -3,6 +3,7 @@
 #include "common/rcu.h"
 #include "datapath/cache.h"
 #include "datapath/parse.h"
+#include "datapath/qos.h"
 #include "datapath/view.h"
 
 #include <string.h>
@@ -143,6 +144,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	const struct packet_out *out = hops ? NULL : worker->packet_out;
 	uint64_t all = vector_mask(n), good, lost = 0;
 	uint64_t bytes = 0, flags = 0, n_wire = n;
+	struct ingress *ingress;
 	uint16_t lines;
 
 	PROFILE_ENTER(worker, VECTOR);
@@ -192,6 +194,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	good &= ~lost;
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
+	ingress = rcu_read(&port->vport->ingress);
+	if (unlikely(ingress && good))
+		good = qos_receive(&forward, ingress, good);
 	if (likely(good)) {
 		if (unlikely(out))
 			run_packet_out(&forward, out, good);

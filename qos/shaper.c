@@ -363,6 +363,17 @@ uint64_t shaper_next_ns(const struct shaper *shaper)
 	return shaper->next_ns;
 }
 
+struct rte_mbuf *shaper_take(struct shaper *shaper, unsigned int queue)
+{
+	uint32_t bytes;
+	uint64_t at_ns;
+	struct rte_mbuf *packet = aqm_take(shaper->queues[queue].aqm, &bytes, &at_ns);
+
+	if (!packet)
+		shaper->busy &= ~(1ULL << queue);
+	return packet;
+}
+
 // --- What it is like ---
 
 bool shaper_queue_info(const struct shaper *shaper, unsigned int i, uint64_t now_ns,

@@ -58,6 +58,9 @@ unsigned int shaper_dequeue(struct shaper *shaper, struct rte_mbuf **packets, un
 			    uint64_t now_ns, uint32_t *dropped);
 // When to ask again; SHAPER_NEVER: when something came in.
 uint64_t shaper_next_ns(const struct shaper *shaper);
+// Any packet of one queue, whether it is due or not; NULL: there is none. Until the queue is empty
+// nothing else may be done with the scheduler.
+struct rte_mbuf *shaper_take(struct shaper *shaper, unsigned int queue);
 
 struct shaper_queue_info {
 	struct shaper_queue_config config;

@@ -413,7 +413,7 @@ static void test_delay(void **state)
 	overload(true, 0, &info, &thin_ns);
 	assert_true(thin_ns < 1000000);
 	assert_true(info.n_delay > 100);
-	overload(true, 2, &info, &thin_ns); // ECT(0)
+	overload(true, 2, &info, &thin_ns); // its sender understands marks
 	assert_true(thin_ns < 1000000);
 	assert_true(info.marks > 100);
 	expect_free();

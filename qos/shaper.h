@@ -19,7 +19,7 @@
 #include "qos/aqm.h"
 
 #define SHAPER_MAX_QUEUES 64
-#define SHAPER_LATE_NS 20000000ULL
+#define SHAPER_LATE_NS 100000000ULL // a queue's bytes bound what that can be
 #define SHAPER_NEVER UINT64_MAX
 
 struct shaper_queue_config {

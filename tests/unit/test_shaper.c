@@ -188,7 +188,7 @@ static void test_rate(void **state)
 				if (late) // no more than what a queue of 8 packets bears
 					bench.step_ns = 2ULL * sizes[s] * 8 * NS / rates[r];
 				bench_start(&bench);
-				run(&bench, 1, 20000000 + ns / 10); // the burst
+				run(&bench, 1, 100000000 + ns / 10); // the burst
 				begun = bench.now_ns;
 				bench.sent[0] = 0;
 				run(&bench, 1, ns);
@@ -258,7 +258,7 @@ static void test_minimum(void **state)
 		for (unsigned int i = 0; i < 5; i++)
 			bench.config.queues[i] = queue_of(i, rates[r] * shares[i] / 100, 0, 5 - i);
 		bench_start(&bench);
-		run(&bench, 31, 40000000 + 100ULL * 1514 * 8 * NS / rates[r]);
+		run(&bench, 31, 100000000 + 100ULL * 1514 * 8 * NS / rates[r]);
 		begun = bench.now_ns;
 		memset(bench.sent, 0, sizeof(bench.sent));
 		run(&bench, 31, 8000ULL * 1514 * 8 * NS / rates[r]);

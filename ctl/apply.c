@@ -5,6 +5,7 @@
 #include "ctl/apply_l2.h"
 #include "ctl/apply_offload.h"
 #include "ctl/apply_port.h"
+#include "ctl/apply_qos.h"
 #include "ctl/apply_table.h"
 #include "ctl/apply_workers.h"
 #include "ctl/flow_keep.h"
@@ -431,6 +432,36 @@ static int sync_workers(const struct sync *sync, const struct config *config, st
 	return 0;
 }
 
+struct qos_sync {
+	const struct config *config;
+	bool strict;
+};
+
+static int sync_port_qos(void *context, const json_t *bridge, const json_t *port,
+			 const json_t *interface, struct error *error)
+{
+	const struct qos_sync *sync = context;
+	struct bridge_port *live = bridge_port_find(config_string(interface, "name"), NULL);
+	int result;
+
+	(void)bridge;
+	if (!live)
+		return 0;
+	result = apply_qos(live, sync->config, port, interface, error);
+	if (!result || sync->strict)
+		return result;
+	log_error("%s", error->message);
+	error_clear(error);
+	return 0;
+}
+
+static int sync_qos(const struct sync *sync, const struct config *config, struct error *error)
+{
+	struct qos_sync qos = { config, sync->strict };
+
+	return visit_ports(config, sync_port_qos, &qos, error);
+}
+
 static int sync_all(struct sync *sync, const struct config *config, struct error *error)
 {
 	int result = sync_workers(sync, config, error);
@@ -445,6 +476,8 @@ static int sync_all(struct sync *sync, const struct config *config, struct error
 	if (!result)
 		result = visit_ports(config, sync_port, sync, error);
 	json_decref(sync->reserved);
+	if (!result)
+		result = sync_qos(sync, config, error);
 	return result;
 }
 
@@ -597,12 +630,14 @@ static int retry_port(void *context, const json_t *bridge, const json_t *port,
 void apply_retry(const struct config *config)
 {
 	struct sync sync = { 0 };
+	struct error error = { 0 };
 
 	if (!json_object_size(failed_ports))
 		return;
 	sync.reserved = json_object();
 	visit_ports(config, reserve_number, &sync, NULL);
 	visit_ports(config, retry_port, &sync, NULL);
+	sync_qos(&sync, config, &error);
 	json_decref(sync.reserved);
 }
 
@@ -610,6 +645,7 @@ void apply_stop(void)
 {
 	flow_keep_pause(true);
 	bridges_exit();
+	apply_qos_stop();
 	flow_keep_pause(false);
 	json_decref(open_ports);
 	json_decref(open_bridges);

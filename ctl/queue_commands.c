@@ -1,48 +1,10 @@
-// Queues of ports, and fragments: what ovs-ofctl(8) asks, of which this switch has one answer.
+// Fragments: what ovs-ofctl(8) asks, of which this switch has one answer.
 #include "ctl/switch_bridge.h"
 
 #include "common/error.h"
-#include "common/text.h"
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
-
-static bool is_all(const char *text)
-{
-	return !text || !strcasecmp(text, "ALL") || !strcasecmp(text, "ANY");
-}
-
-// No port has queues as long as there is no quality of service: the list is empty, once it is clear
-// that the question has a meaning.
-static int list_queues(const struct handler_call *call, json_t **result, struct error *error)
-{
-	struct bridge *bridge = call_switch_bridge(call, error);
-	const char *port = call_arg(call, 1), *queue = call_arg(call, 2);
-	uint64_t number;
-
-	if (!bridge || (!is_all(port) && !call_switch_port(bridge, port, error)))
-		return -ENOENT;
-	if (!is_all(queue) && (parse_u64(queue, &number) || number > UINT32_MAX))
-		return error_set(error, EINVAL,
-				 "'%.64s' is no queue: say its number, or ALL for every queue",
-				 queue);
-	if (!is_all(port) && !is_all(queue))
-		return error_set(error, ENOENT, "port '%.64s' has no queue %.20s: it has none",
-				 port, queue);
-	*result = json_array();
-	return 0;
-}
-
-int handle_queue_stats(const struct handler_call *call, json_t **result, struct error *error)
-{
-	return list_queues(call, result, error);
-}
-
-int handle_queue_config(const struct handler_call *call, json_t **result, struct error *error)
-{
-	return list_queues(call, result, error);
-}
 
 int handle_switch_get_frags(const struct handler_call *call, json_t **result, struct error *error)
 {

@@ -240,12 +240,6 @@ static void render_ports(const json_t *request, const json_t *answer, struct tex
 	}
 }
 
-static void render_queues(const json_t *request, const json_t *answer, struct text *text)
-{
-	(void)request;
-	text_addf(text, "%zu queues\n", json_array_size(answer));
-}
-
 // Where packets of one reason were dropped: "vm1 3, vm2 5".
 static void add_drop_ports(struct text *text, const json_t *drop)
 {
@@ -802,8 +796,9 @@ static const struct {
 	{ "dump-ports-desc", render_ports_desc },
 	{ "drops", render_drops },
 	{ "port-guest", render_guest },
-	{ "queue-stats", render_queues },
-	{ "queue-get-config", render_queues },
+	{ "queue-stats", render_queue_stats },
+	{ "queue-get-config", render_queue_config },
+	{ "qos-show", render_qos },
 	{ "fdb-show", render_fdb },
 	{ "fdb-stats", render_fdb_stats },
 	{ "dump-tlv-map", render_tlv_map },

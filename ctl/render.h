@@ -15,4 +15,9 @@ void render_trace(const json_t *request, const json_t *answer, struct text *text
 // port-guest (render_guest.c).
 void render_guest(const json_t *request, const json_t *answer, struct text *text);
 
+// qos-show, queue-stats, queue-get-config (render_qos.c).
+void render_qos(const json_t *request, const json_t *answer, struct text *text);
+void render_queue_stats(const json_t *request, const json_t *answer, struct text *text);
+void render_queue_config(const json_t *request, const json_t *answer, struct text *text);
+
 #endif

@@ -4,6 +4,7 @@
 #include "datapath/cache.h"
 #include "datapath/guard.h"
 #include "datapath/parse.h"
+#include "datapath/qos.h"
 #include "datapath/view.h"
 
 #include <string.h>
@@ -144,6 +145,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	const struct packet_out *out = hops ? NULL : worker->packet_out;
 	uint64_t all = vector_mask(n), good, lost = 0;
 	uint64_t bytes = 0, flags = 0, n_wire = n;
+	struct ingress *ingress;
 	uint16_t lines;
 
 	PROFILE_ENTER(worker, VECTOR);
@@ -193,6 +195,9 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	good &= ~lost;
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
+	ingress = rcu_read(&port->vport->ingress);
+	if (unlikely(ingress && good))
+		good = qos_receive(&forward, ingress, good);
 	if (unlikely(port->guard) && likely(!out))
 		good = guard_run(&forward, port->guard, good);
 	if (likely(good)) {

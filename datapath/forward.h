@@ -75,6 +75,11 @@ void actions_run_bucket(struct forward *forward, const struct program *program, 
 void group_run(struct forward *forward, uint32_t group_id, uint8_t table_id, uint64_t packets,
 	       unsigned int depth, bool last);
 
+// output.c: send to a port now, in order, and count what is sent and what is dropped. At most
+// VECTOR_SIZE.
+void output_transmit(struct worker *worker, struct vport *vport, struct rte_mbuf **packets,
+		     uint16_t n);
+
 // output.c: decide that a packet, as it is now, leaves through a port.
 void output_to(struct forward *forward, unsigned int packet, uint32_t ofport, uint32_t max_len);
 // The same for several packets.

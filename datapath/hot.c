@@ -1,6 +1,7 @@
 #include "datapath/hot.h"
 
 #include "datapath/cache.h"
+#include "datapath/qos.h"
 
 #define LEVEL_NAME(level) HOT_NAME(level)
 #define HOT_NAME(level) hot_##level
@@ -25,4 +26,5 @@ const struct hot LEVEL_NAME(HOT_LEVEL) = {
 	.classifier_lookup_view = classifier_lookup_view,
 	.table_lookup_view = table_lookup_view,
 	.cache_fold = cache_fold,
+	.run_shapers = qos_run_shapers,
 };

@@ -33,6 +33,9 @@ struct hot {
 	// Give the counts of so many entries of the traversal cache to the flows (cache.h).
 	void (*cache_fold)(struct worker *worker, uint32_t n);
 
+	// Send what shaped ports have due (qos.h). Returns how many packets.
+	uint32_t (*run_shapers)(struct worker *worker);
+
 	// One sub-classifier alone, and a table in a view: for tests.
 	classifier_lookup_function *classifier_lookup;
 	classifier_view_function *classifier_lookup_view;

@@ -2,6 +2,7 @@
 
 #include "common/rcu.h"
 #include "datapath/output_offload.h"
+#include "datapath/qos.h"
 #include "datapath/write_back.h"
 #include "vport/gso.h"
 
@@ -37,30 +38,29 @@ static enum drop_reason refusal(const struct vport *vport)
 	return vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER;
 }
 
-static void flush_port(struct worker *worker, struct vport *vport)
+void output_transmit(struct worker *worker, struct vport *vport, struct rte_mbuf **packets,
+		     uint16_t n)
 {
-	struct tx_batch *batch = &worker->tx[vport->index];
 	struct port_counters *counters = &worker->ports[vport->index];
 	uint16_t queue = (uint16_t)(worker->id % vport->n_txq);
 	uint32_t length[VECTOR_SIZE];
-	uint16_t n = batch->n, sent;
 	uint64_t flags = 0;
+	uint16_t sent;
 	const bool lock = !vport->class->tx_thread_safe;
 
 	PROFILE_ENTER(worker, SEND);
-	batch->n = 0;
 	// A sent packet is not ours to look at any more.
 	for (unsigned int i = 0; i < n; i++) {
-		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
-		flags |= batch->packets[i]->ol_flags;
+		length[i] = rte_pktmbuf_pkt_len(packets[i]);
+		flags |= packets[i]->ol_flags;
 	}
 	if (unlikely(flags & PACKET_OFFLOADS)) {
-		output_offloads(worker, vport, batch->packets, n);
+		output_offloads(worker, vport, packets, n);
 		return;
 	}
 	if (lock)
 		rte_spinlock_lock(&vport->tx_lock[queue].lock);
-	sent = vport->class->tx(vport, queue, batch->packets, n);
+	sent = vport->class->tx(vport, queue, packets, n);
 	if (lock)
 		rte_spinlock_unlock(&vport->tx_lock[queue].lock);
 	counters->tx_packets += sent;
@@ -68,9 +68,22 @@ static void flush_port(struct worker *worker, struct vport *vport)
 		counters->tx_bytes += length[i];
 	if (unlikely(sent < n)) {
 		counters->tx_drops[refusal(vport)] += n - sent;
-		rte_pktmbuf_free_bulk(batch->packets + sent, n - sent);
+		rte_pktmbuf_free_bulk(packets + sent, n - sent);
 	}
 	PROFILE_LEAVE(worker, SEND);
+}
+
+static void flush_port(struct worker *worker, struct vport *vport)
+{
+	struct tx_batch *batch = &worker->tx[vport->index];
+	struct egress *egress = rcu_read(&vport->egress);
+	uint16_t n = batch->n;
+
+	batch->n = 0;
+	if (unlikely(egress))
+		n = qos_egress(worker, egress, batch->packets, batch->queues, n);
+	if (likely(n))
+		output_transmit(worker, vport, batch->packets, n);
 }
 
 void output_flush(struct worker *worker)
@@ -118,20 +131,35 @@ static void send_to_patch(struct forward *forward, struct forwarding_port *port,
 	rte_pktmbuf_free(packet);
 }
 
+// Which queue of its port a packet goes to as it is now: set_queue, enqueue.
+static inline void note_queue(struct vector *vector, unsigned int packet,
+			      const struct forwarding_port *port)
+{
+	if (unlikely(port->vport->egress))
+		vector->queue[packet] =
+			vector->live_lines & 1u << KEY_LINE_TUNNEL
+				? rte_be_to_cpu_32(vector_tunnel(vector, packet)->skb_priority)
+				: 0;
+}
+
 static inline void queue(struct worker *worker, struct forwarding_port *port,
-			 struct rte_mbuf *packet)
+			 struct rte_mbuf *packet, const uint32_t *number)
 {
 	struct tx_batch *batch = &worker->tx[port->vport->index];
 
 	if (batch->n == 0)
 		worker->tx_active[worker->n_tx_active++] = port;
+	if (unlikely(port->vport->egress))
+		batch->queues[batch->n] = *number;
 	batch->packets[batch->n++] = packet;
 	if (unlikely(batch->n == VECTOR_SIZE))
 		output_flush(worker);
 }
 
-// Queue a packet for a port; takes it. `packet` may be shared with other ports' queues.
-static void send(struct forward *forward, struct forwarding_port *port, struct rte_mbuf *packet)
+// Queue a packet for a port; takes it. `packet` may be shared with other ports' queues, and is that
+// of the vector with this number or was made from it.
+static void send(struct forward *forward, unsigned int number, struct forwarding_port *port,
+		 struct rte_mbuf *packet)
 {
 	struct worker *worker = forward->worker;
 
@@ -144,7 +172,7 @@ static void send(struct forward *forward, struct forwarding_port *port, struct r
 		rte_pktmbuf_free(packet);
 		return;
 	}
-	queue(worker, port, packet);
+	queue(worker, port, packet, &forward->vector->queue[number]);
 }
 
 // Room for the Ethernet header and two tags beside the layer-3 MTU.
@@ -199,7 +227,7 @@ void output_pending(struct forward *forward, unsigned int packet)
 		rte_pktmbuf_refcnt_update(mbuf, 1);
 	}
 	count_instance(forward, packet);
-	send(forward, port, mbuf);
+	send(forward, packet, port, mbuf);
 }
 
 static bool is_shared(struct rte_mbuf *packet)
@@ -262,6 +290,7 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 	if (unlikely(forward->trace))
 		trace_decide(forward, port, vector->packets[packet]);
 	vector->pending[packet] = port;
+	note_queue(vector, packet, port);
 }
 
 void output_copy(struct forward *forward, unsigned int packet, struct forwarding_port *port,
@@ -278,7 +307,8 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 	count_instance(forward, packet);
 	if (unlikely(forward->trace))
 		trace_decide(forward, port, copy);
-	send(forward, port, copy);
+	note_queue(forward->vector, packet, port);
+	send(forward, packet, port, copy);
 }
 
 static void output_flood(struct forward *forward, unsigned int packet, bool all)
@@ -323,6 +353,7 @@ static void output_large_truncated(struct forward *forward, unsigned int packet,
 
 	output_pending(forward, packet);
 	count_instance(forward, packet);
+	note_queue(forward->vector, packet, port);
 	gso_start(&gso, large);
 	while (gso_more(&gso)) {
 		struct rte_mbuf *made = gso_next(&gso);
@@ -335,7 +366,7 @@ static void output_large_truncated(struct forward *forward, unsigned int packet,
 			offload_complete(made);
 		cut(made, max_len);
 		if (likely(port_accepts(port, made, &reason))) {
-			send(forward, port, made);
+			send(forward, packet, port, made);
 			continue;
 		}
 		count_tx_drop(forward->worker, port, made, reason);
@@ -443,6 +474,7 @@ static inline bool output_simply(struct forward *forward, unsigned int packet,
 	if (unlikely(rte_pktmbuf_pkt_len(vector->packets[packet]) > output_longest(port)))
 		return false;
 	vector->pending[packet] = port;
+	note_queue(vector, packet, port);
 	return true;
 }
 
@@ -502,14 +534,14 @@ void output_finish(struct forward *forward, uint64_t packets)
 		}
 		if (likely(port && port->vport->polled && !forward->trace &&
 			   !(vector->delivered & bit))) {
-			queue(worker, port, vector->packets[i]);
-			last = port;
+			queue(worker, port, vector->packets[i], &vector->queue[i]);
+			last = port->vport->egress ? NULL : port;
 			batch = &worker->tx[port->vport->index];
 			continue;
 		}
 		if (port) {
 			count_instance(forward, (unsigned int)i);
-			send(forward, port, vector->packets[i]);
+			send(forward, (unsigned int)i, port, vector->packets[i]);
 			continue;
 		}
 		if (!(vector->delivered & bit))

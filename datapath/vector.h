@@ -83,6 +83,7 @@ struct vector {
 	// The output decided last. It is carried out when the next one comes, with a shared
 	// reference, or at the end with the packet itself: one output needs no copy.
 	struct forwarding_port *pending[VECTOR_SIZE];
+	uint32_t queue[VECTOR_SIZE]; // of that output, if its port has quality of service
 	// Packets of which at least one instance was sent or dropped already. Every further one
 	// came to be by copying, and is counted so: what comes in and is copied equals what goes
 	// out and is dropped.

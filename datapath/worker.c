@@ -7,6 +7,7 @@
 #include "datapath/datapath.h"
 #include "datapath/hot.h"
 #include "datapath/learn.h"
+#include "datapath/qos.h"
 #include "datapath/stack.h"
 #include "datapath/worker_run.h"
 
@@ -33,6 +34,8 @@
 #define FIRST_NAP_NS (60 * (int64_t)NS_PER_US)
 #define LAST_NAP_NS (2 * (int64_t)NS_PER_MS)
 #define NAPS_BEFORE_LONGER 512
+// A sleep that is shorter than this is not worth its beginning and end.
+#define DEPARTURE_SOON_NS (100 * NS_PER_US)
 
 struct worker *worker_create(unsigned int id)
 {
@@ -83,6 +86,7 @@ void worker_destroy(struct worker *worker)
 	free(worker->events);
 	learn_queue_destroy(worker->learn);
 	free(worker->poll_list);
+	free(worker->shapers);
 	free(worker->silent_queues);
 	free(worker);
 }
@@ -201,6 +205,27 @@ static bool doze(struct worker *worker, int epoll, int64_t ns)
 	return rang;
 }
 
+// A shaped port's next packet ends a sleep.
+static int64_t until_departure(const struct worker *worker, int64_t ns)
+{
+	const uint64_t next_ns = worker->shapers_next_ns;
+	int64_t left;
+
+	if (!rcu_read(&worker->shapers) || next_ns == SHAPER_NEVER)
+		return ns;
+	left = (int64_t)(next_ns - qos_now_ns());
+	return left < 0 ? 0 : left < ns ? left : ns;
+}
+
+// Others that hand over a packet from now on wake us; what they handed over before is seen here.
+static bool may_sleep(struct worker *worker)
+{
+	if (!rcu_read(&worker->shapers))
+		return true;
+	__atomic_store_n(&worker->handed.asleep, 1, __ATOMIC_SEQ_CST);
+	return !__atomic_load_n(&worker->handed.any, __ATOMIC_SEQ_CST);
+}
+
 // Sleep until there is something to do. Queues that cannot ring are looked at between short naps.
 static void sleep_until_work(struct worker *worker, int epoll)
 {
@@ -217,14 +242,17 @@ static void sleep_until_work(struct worker *worker, int epoll)
 	ns = !silent->n ? LONGEST_SLEEP_NS : fixed ? worker->idle_sleep_ns : FIRST_NAP_NS;
 	// What came while arming does not ring the bell.
 	if (poll_again(worker, list) == 0)
-		while (!rcu_read(&worker->stop) && !doze(worker, epoll, ns)) {
+		while (!rcu_read(&worker->stop) && may_sleep(worker) &&
+		       !doze(worker, epoll, until_departure(worker, ns))) {
 			// The list may have changed while we were away, and ports with it.
-			if (rcu_read(&worker->poll_list)->generation != generation ||
+			if (qos_is_due(worker, 0) ||
+			    rcu_read(&worker->poll_list)->generation != generation ||
 			    poll_again(worker, silent))
 				break;
 			if (!fixed && ++naps % NAPS_BEFORE_LONGER == 0 && ns < LAST_NAP_NS)
 				ns *= 2;
 		}
+	__atomic_store_n(&worker->handed.asleep, 0, __ATOMIC_RELAXED);
 	drain_wake_fd(worker);
 	disarm_all(rcu_read(&worker->poll_list));
 }
@@ -266,6 +294,19 @@ static void go_to_sleep(struct worker *worker, int epoll, uint64_t now)
 	worker->idle_cycles += rte_rdtsc() - now - (worker->busy_cycles - busy);
 }
 
+// What is sent for shaped ports is work as well.
+static uint32_t run_shapers(struct worker *worker, uint64_t *now)
+{
+	const uint64_t before = rte_rdtsc();
+	const uint32_t n = hot->run_shapers(worker);
+
+	if (n) {
+		*now = rte_rdtsc();
+		worker->busy_cycles += *now - before;
+	}
+	return n;
+}
+
 void *worker_run(void *argument)
 {
 	struct worker *worker = argument;
@@ -288,6 +329,8 @@ void *worker_run(void *argument)
 			epoll = epoll_renew(worker, list, epoll);
 		}
 		n = poll_all(worker, list, &now);
+		if (unlikely(rcu_read(&worker->shapers)))
+			n += run_shapers(worker, &now);
 		rcu_quiescent(worker->id);
 		if (n) {
 			last_packet = now;
@@ -299,7 +342,7 @@ void *worker_run(void *argument)
 			hot->cache_fold(worker, CACHE_IDLE_FOLD);
 			now = rte_rdtsc();
 		} else if (worker->idle_sleep_ns >= 0 && now - last_packet > patience &&
-			   epoll >= 0) {
+			   epoll >= 0 && !qos_is_due(worker, DEPARTURE_SOON_NS)) {
 			go_to_sleep(worker, epoll, now);
 			now = rte_rdtsc();
 		} else {

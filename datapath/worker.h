@@ -66,6 +66,7 @@ struct poll_list {
 struct tx_batch {
 	uint16_t n;
 	struct rte_mbuf *packets[VECTOR_SIZE];
+	uint32_t queues[VECTOR_SIZE]; // if the port has quality of service
 };
 
 // What a worker tells the main thread.
@@ -95,6 +96,7 @@ struct packet_out {
 enum cache_mode { CACHE_ADAPTIVE, CACHE_ALWAYS, CACHE_NEVER };
 struct cache;
 struct learn_queue;
+struct shaper_list;
 struct packet_stack;
 
 // What the main thread makes of a worker's counters, once a second.
@@ -131,6 +133,15 @@ struct worker {
 
 	const struct packet_out *packet_out; // non-NULL: the packets are made here
 	uint64_t random; // state of random_next(): whom to sample
+
+	// Shaped ports that this worker sends for (datapath/qos.h).
+	struct shaper_list *shapers; // published by the main thread; NULL: none
+	uint64_t shapers_next_ns; // when the next packet leaves
+	struct {
+		int any; // others put packets into rings of these ports
+		int asleep; // wake me then
+		char rest[56];
+	} handed __attribute__((aligned(64)));
 
 	struct poll_list *silent_queues; // scratch of a sleeping worker
 	struct tx_batch *tx; // by vport index

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/rcu.h"
 #include "datapath/learn.h"
+#include "datapath/qos.h"
 #include "datapath/worker_run.h"
 #include "datapath/workers_internal.h"
 
@@ -283,6 +284,8 @@ static int dismiss(const unsigned int *cores, unsigned int n)
 	for (unsigned int i = 0; i < n_workers; i++)
 		workers[i]->leaving = !is_wanted(workers[i], cores, n);
 	status = workers_distribute();
+	if (!status)
+		status = qos_place_shapers();
 	if (status < 0)
 		for (unsigned int i = 0; i < n_workers; i++)
 			workers[i]->leaving = false;

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/rcu.h"
 #include "datapath/datapath.h"
+#include "datapath/qos.h"
 #include "ofproto/group.h"
 
 #include <errno.h>
@@ -300,6 +301,7 @@ void bridge_remove_port(struct bridge_port *port)
 	// After this no worker polls the port, sends to it, or holds packets for it.
 	workers_synchronize();
 	mac_table_remove_port(bridge->forwarding->mac_table, port->ofport);
+	qos_forget(port->vport);
 	workers_port_forget(port->vport->index);
 	vport_close(port->vport);
 	rcu_defer(free, old);

@@ -27,6 +27,8 @@
 
 struct error;
 struct forwarding;
+struct ingress;
+struct egress;
 struct vport;
 
 // A lock that shares its cache line with nothing, wherever it is.
@@ -132,6 +134,10 @@ struct vport {
 	// Set by the owner (ofproto): where received packets go. Workers read by rcu_read().
 	struct forwarding *forwarding;
 	uint32_t ofport;
+
+	// Quality of service (datapath/qos.h), NULL: none. Workers read by rcu_read().
+	struct ingress *ingress;
+	struct egress *egress;
 
 	// Owner's pointer, main thread.
 	void *owner;

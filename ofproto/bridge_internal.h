@@ -14,6 +14,7 @@ struct bridge_port {
 	struct forwarding_port *forwarding_port; // as published
 	struct bridge_vlan vlan;
 	uint32_t ofport;
+	bool is_mirror; // reserved for a mirror (mirror.c)
 	uint16_t config; // PORT_*
 	uint16_t distributed_rxq; // receive queues when work was last distributed
 };
@@ -61,6 +62,11 @@ struct bridge {
 
 // bridge.c
 void bridge_refresh_datapath_id(struct bridge *bridge);
+
+// port.c: reserve a port for a mirror, or not. 0 or -ENOMEM.
+int bridge_port_set_mirror(struct bridge_port *port, bool is_mirror);
+// mirror.c: with the bridge.
+void bridge_mirrors_exit(struct bridge *bridge);
 
 // port.c: take a port away, whatever its name.
 void bridge_remove_port(struct bridge_port *port);

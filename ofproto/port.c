@@ -85,6 +85,10 @@ static struct forwarding_port *make_forwarding_port(const struct bridge_port *po
 	made->no_receive_stp = port->config & PORT_NO_RECEIVE_STP;
 	made->no_forward = port->config & PORT_NO_FORWARD;
 	made->no_packet_in = port->config & PORT_NO_PACKET_IN;
+	if (port->is_mirror) {
+		made->is_mirror = made->no_flood = made->no_forward = true;
+		made->no_receive = made->no_receive_stp = true;
+	}
 	made->vlan_tag = port->vlan.tag;
 	if (!port->vlan.n_trunks)
 		memset(made->trunks, 0xff, sizeof(made->trunks));
@@ -321,6 +325,23 @@ int bridge_set_port_vlan(struct bridge_port *port, const struct bridge_vlan *vla
 	else
 		mac_table_flush_port(port->bridge->forwarding->mac_table, port->ofport);
 	return status;
+}
+
+int bridge_port_set_mirror(struct bridge_port *port, bool is_mirror)
+{
+	int status;
+
+	if (port->is_mirror == is_mirror)
+		return 0;
+	port->is_mirror = is_mirror;
+	status = publish_port(port);
+	if (status < 0) {
+		port->is_mirror = !is_mirror;
+		return status;
+	}
+	port->vport->mirror_output = is_mirror;
+	mac_table_flush_port(port->bridge->forwarding->mac_table, port->ofport);
+	return 0;
 }
 
 uint16_t bridge_port_config(const struct bridge_port *port)

@@ -79,7 +79,7 @@ HOT_SOURCES := $(wildcard flowtable/classifier/*_lookup.c) flowtable/table_looku
 	l2/mac_table_lookup.c datapath/parse.c datapath/write_back.c \
 	datapath/pipeline.c datapath/actions.c $(wildcard datapath/actions_*.c) datapath/learn_run.c \
 	datapath/output.c datapath/normal.c datapath/forward.c datapath/hot.c
-HOT_SOURCES += datapath/guard_run.c datapath/group_run.c datapath/nsh.c datapath/cache_lookup.c datapath/cache_compose.c datapath/cache_run.c datapath/output_qos.c
+HOT_SOURCES += datapath/guard_run.c datapath/group_run.c datapath/nsh.c datapath/cache_lookup.c datapath/cache_compose.c datapath/cache_run.c datapath/output_qos.c datapath/mirror_run.c
 HOT_SOURCES := $(wildcard $(HOT_SOURCES))
 
 SOURCES := $(filter-out $(HOT_SOURCES),$(foreach f,$(FOLDERS),$(wildcard $(f)/*.c)))

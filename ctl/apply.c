@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "ctl/apply_l2.h"
+#include "ctl/apply_mirror.h"
 #include "ctl/apply_offload.h"
 #include "ctl/apply_port.h"
 #include "ctl/apply_qos.h"
@@ -462,6 +463,26 @@ static int sync_qos(const struct sync *sync, const struct config *config, struct
 	return visit_ports(config, sync_port_qos, &qos, error);
 }
 
+// Of all bridges, when their ports are open.
+static int sync_mirrors(const struct config *config, bool strict, struct error *error)
+{
+	const char *uuid;
+	json_t *row;
+
+	json_object_foreach (config_rows(config, TABLE_Bridge), uuid, row) {
+		struct bridge *bridge = bridge_find(config_string(row, "name"));
+		int result = bridge ? apply_mirrors(bridge, config, row, strict, error) : 0;
+
+		if (result && strict)
+			return result;
+		if (result) {
+			log_error("%s", error->message);
+			error_clear(error);
+		}
+	}
+	return 0;
+}
+
 static int sync_all(struct sync *sync, const struct config *config, struct error *error)
 {
 	int result = sync_workers(sync, config, error);
@@ -475,6 +496,8 @@ static int sync_all(struct sync *sync, const struct config *config, struct error
 		result = visit_ports(config, reserve_number, sync, error);
 	if (!result)
 		result = visit_ports(config, sync_port, sync, error);
+	if (!result)
+		result = sync_mirrors(config, sync->strict, error);
 	json_decref(sync->reserved);
 	if (!result)
 		result = sync_qos(sync, config, error);
@@ -559,6 +582,9 @@ static void fill_status(void *context, const struct schema_table *table, json_t 
 		failed = json_object_get(failed_ports, config_string(row, "name"));
 		apply_fill_interface(row, failed ? config_string(failed, "message") : NULL);
 		break;
+	case TABLE_Mirror:
+		apply_fill_mirror(row);
+		break;
 	case TABLE_Bridge:
 		apply_fill_bridge(row);
 		break;
@@ -638,6 +664,7 @@ void apply_retry(const struct config *config)
 	visit_ports(config, reserve_number, &sync, NULL);
 	visit_ports(config, retry_port, &sync, NULL);
 	sync_qos(&sync, config, &error);
+	sync_mirrors(config, false, &error);
 	json_decref(sync.reserved);
 }
 

@@ -3,6 +3,7 @@
 #include "common/rcu.h"
 #include "datapath/cache.h"
 #include "datapath/guard.h"
+#include "datapath/mirror.h"
 #include "datapath/parse.h"
 #include "datapath/qos.h"
 #include "datapath/view.h"
@@ -100,7 +101,9 @@ static uint64_t refuse_received(struct forward *forward, const struct forwarding
 		if (!refused && port->admin_up)
 			continue;
 		output_drop(forward, (unsigned int)i,
-			    port->admin_up ? DROP_RX_NO_RECEIVE : DROP_RX_DOWN);
+			    !port->admin_up   ? DROP_RX_DOWN
+			    : port->is_mirror ? DROP_RX_MIRROR_PORT
+					      : DROP_RX_NO_RECEIVE);
 		good &= ~(1ULL << i);
 	}
 	return good;
@@ -141,6 +144,7 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 		.hops = hops,
 		.vector = vector,
 		.trace = worker->trace,
+		.mirrors = rcu_read(&forwarding->mirrors),
 	};
 	const struct packet_out *out = hops ? NULL : worker->packet_out;
 	uint64_t all = vector_mask(n), good, lost = 0;
@@ -195,6 +199,8 @@ static void forward_vector(struct worker *worker, struct forwarding *forwarding,
 	good &= ~lost;
 	if (unlikely(!port->admin_up || port->no_receive || port->no_receive_stp))
 		good = refuse_received(&forward, port, good);
+	if (unlikely(forward.mirrors))
+		mirror_receive(&forward, out ? 0 : good);
 	ingress = rcu_read(&port->vport->ingress);
 	if (unlikely(ingress && good))
 		good = qos_receive(&forward, ingress, good);

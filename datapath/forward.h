@@ -23,6 +23,7 @@ struct forward {
 	uint32_t n_lookups; // of the whole vector
 	bool may_output_table; // a packet-out's own actions run
 	struct trace *trace;
+	const struct mirror_table *mirrors; // NULL: none
 	const struct cache_key
 		*cache_key; // as found at the beginning; NULL: the cache is not asked
 	uint64_t generation; // the same
@@ -106,6 +107,10 @@ void output_finish(struct forward *forward, uint64_t packets);
 // Send an altered copy of a packet, made by the caller, to one port; takes `copy`.
 void output_copy(struct forward *forward, unsigned int packet, struct forwarding_port *port,
 		 struct rte_mbuf *copy);
+// Send a mirror's copy, made by the caller, if the port can send it; takes `copy`.
+void output_mirror(struct forward *forward, struct forwarding_port *port, struct rte_mbuf *copy);
+// Shorten a packet that is ours alone.
+void output_cut(struct rte_mbuf *packet, uint32_t max_len);
 // Bring the packet's bytes up to date with its key. False as for output_make_writable().
 bool output_commit(struct forward *forward, unsigned int packet);
 // Carry out the output decided before, while the packet itself goes on.

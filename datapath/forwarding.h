@@ -64,6 +64,7 @@ struct forwarding_port {
 	bool no_receive_stp;
 	bool no_forward;
 	bool no_packet_in;
+	bool is_mirror; // reserved for the copies of a mirror: neither floods nor forwards nor receives
 	bool is_protected;
 	bool refuses_untagged;
 	uint8_t vlan_mode; // enum vlan_mode
@@ -89,6 +90,7 @@ struct forwarding_flood {
 };
 
 struct group_table;
+struct mirror_table;
 struct meter_table;
 
 // How often the sample action chose a packet, by set of collectors. Sorted; immutable.
@@ -130,6 +132,7 @@ struct forwarding {
 	struct group_table *groups; // NULL: none
 	struct group_table *groups_after; // in the view after (view.h); NULL: the same
 	struct sample_table *samples; // NULL: none
+	struct mirror_table *mirrors; // NULL: none (mirror.h)
 	uint8_t miss[N_TABLES]; // enum table_miss
 	// Number of the counter plus one, 0 for none: packets looked up, and instead of bytes those
 	// that hit.

@@ -1,6 +1,7 @@
 #include "datapath/forward.h"
 
 #include "common/rcu.h"
+#include "datapath/mirror.h"
 #include "datapath/output_offload.h"
 #include "datapath/qos.h"
 #include "datapath/write_back.h"
@@ -35,7 +36,9 @@ static enum drop_reason refusal(const struct vport *vport)
 {
 	if (vport->status.stopped)
 		return DROP_GUEST_STOPPED;
-	return vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER;
+	if (!vport->status.link_up)
+		return DROP_NO_PEER;
+	return vport->mirror_output ? DROP_MIRROR_FULL : DROP_TX_FULL;
 }
 
 void output_transmit(struct worker *worker, struct vport *vport, struct rte_mbuf **packets,
@@ -156,10 +159,9 @@ static inline void queue(struct worker *worker, struct forwarding_port *port,
 		output_flush(worker);
 }
 
-// Queue a packet for a port; takes it. `packet` may be shared with other ports' queues, and is that
-// of the vector with this number or was made from it.
-static void send(struct forward *forward, unsigned int number, struct forwarding_port *port,
-		 struct rte_mbuf *packet)
+// Queue a packet for a port; takes it. `packet` may be shared with other ports' queues.
+static void send_in_queue(struct forward *forward, struct forwarding_port *port,
+			  struct rte_mbuf *packet, const uint32_t *number)
 {
 	struct worker *worker = forward->worker;
 
@@ -172,7 +174,14 @@ static void send(struct forward *forward, unsigned int number, struct forwarding
 		rte_pktmbuf_free(packet);
 		return;
 	}
-	queue(worker, port, packet, &forward->vector->queue[number]);
+	queue(worker, port, packet, number);
+}
+
+// The packet is that of the vector with this number or was made from it.
+static void send(struct forward *forward, unsigned int number, struct forwarding_port *port,
+		 struct rte_mbuf *packet)
+{
+	send_in_queue(forward, port, packet, &forward->vector->queue[number]);
 }
 
 // Room for the Ethernet header and two tags beside the layer-3 MTU.
@@ -190,7 +199,7 @@ static bool port_accepts(const struct forwarding_port *port, const struct rte_mb
 		return false;
 	}
 	if (unlikely(port->no_forward)) {
-		*reason = DROP_NO_FORWARD;
+		*reason = port->is_mirror ? DROP_MIRROR_PORT : DROP_NO_FORWARD;
 		return false;
 	}
 	if (unlikely(packet_wire_longest(packet) > output_longest(port))) {
@@ -287,6 +296,8 @@ void output_port(struct forward *forward, unsigned int packet, struct forwarding
 		return;
 	}
 	output_pending(forward, packet);
+	if (unlikely(forward->mirrors))
+		mirror_send(forward, packet, port, vector->packets[packet]);
 	if (unlikely(forward->trace))
 		trace_decide(forward, port, vector->packets[packet]);
 	vector->pending[packet] = port;
@@ -305,10 +316,29 @@ void output_copy(struct forward *forward, unsigned int packet, struct forwarding
 		return;
 	}
 	count_instance(forward, packet);
+	if (unlikely(forward->mirrors))
+		mirror_send(forward, packet, port, copy);
 	if (unlikely(forward->trace))
 		trace_decide(forward, port, copy);
 	note_queue(forward->vector, packet, port);
 	send(forward, packet, port, copy);
+}
+
+void output_mirror(struct forward *forward, struct forwarding_port *port, struct rte_mbuf *copy)
+{
+	static const uint32_t first_queue;
+	struct worker *worker = forward->worker;
+
+	worker->n_copies += packet_wire_count(copy);
+	if (unlikely(!port->admin_up))
+		count_tx_drop(worker, port, copy, DROP_PORT_DOWN);
+	else if (unlikely(packet_wire_longest(copy) > output_longest(port)))
+		count_tx_drop(worker, port, copy, DROP_TX_MTU);
+	else {
+		send_in_queue(forward, port, copy, &first_queue);
+		return;
+	}
+	rte_pktmbuf_free(copy);
 }
 
 static void output_flood(struct forward *forward, unsigned int packet, bool all)
@@ -321,8 +351,7 @@ static void output_flood(struct forward *forward, unsigned int packet, bool all)
 			output_port(forward, packet, flood->ports[i]);
 }
 
-// Cut a packet that is ours alone.
-static void cut(struct rte_mbuf *packet, uint32_t max_len)
+void output_cut(struct rte_mbuf *packet, uint32_t max_len)
 {
 	while (rte_pktmbuf_pkt_len(packet) > max_len) {
 		uint32_t surplus = rte_pktmbuf_pkt_len(packet) - max_len;
@@ -348,12 +377,15 @@ static void output_large_truncated(struct forward *forward, unsigned int packet,
 				   struct forwarding_port *port, uint32_t max_len)
 {
 	const struct rte_mbuf *large = forward->vector->packets[packet];
+	uint32_t mirrors = 0;
 	enum drop_reason reason;
 	struct gso gso;
 
 	output_pending(forward, packet);
 	count_instance(forward, packet);
 	note_queue(forward->vector, packet, port);
+	if (unlikely(forward->mirrors && port->admin_up && !port->no_forward))
+		mirrors = mirror_select(forward, packet, port, large);
 	gso_start(&gso, large);
 	while (gso_more(&gso)) {
 		struct rte_mbuf *made = gso_next(&gso);
@@ -364,8 +396,10 @@ static void output_large_truncated(struct forward *forward, unsigned int packet,
 		}
 		if (made->ol_flags & PACKET_OFFLOADS)
 			offload_complete(made);
-		cut(made, max_len);
+		output_cut(made, max_len);
 		if (likely(port_accepts(port, made, &reason))) {
+			if (unlikely(mirrors))
+				mirror_copy(forward, mirrors, made);
 			send(forward, packet, port, made);
 			continue;
 		}
@@ -397,7 +431,7 @@ static void output_truncated(struct forward *forward, unsigned int packet,
 				     rte_pktmbuf_pkt_len(copy));
 	if (unlikely(copy->ol_flags & PACKET_OFFLOADS))
 		offload_complete(copy);
-	cut(copy, max_len);
+	output_cut(copy, max_len);
 	output_copy(forward, packet, port, copy);
 }
 
@@ -482,8 +516,8 @@ void output_all_to(struct forward *forward, uint64_t packets, uint32_t ofport, u
 {
 	struct forwarding_port *port =
 		ofport < OFPP_MAX ? forwarding_port(forward->forwarding, ofport) : NULL;
-	const bool usual = !forward->trace && port && port->admin_up && !port->no_forward &&
-			   max_len == MAX_LEN_ALL;
+	const bool usual = !forward->trace && !forward->mirrors && port && port->admin_up &&
+			   !port->no_forward && max_len == MAX_LEN_ALL;
 
 	PROFILE_ENTER(forward->worker, OUTPUT);
 	for_each_packet(i, packets)
@@ -505,7 +539,8 @@ void output_each_to(struct forward *forward, uint64_t packets, const uint32_t of
 		if (ofports[i] != ofport) {
 			ofport = ofports[i];
 			port = forwarding_port(forward->forwarding, ofport);
-			if (port && unlikely(!port->admin_up || port->no_forward || forward->trace))
+			if (port && unlikely(!port->admin_up || port->no_forward ||
+					     forward->trace || forward->mirrors))
 				port = NULL; // the long way
 		}
 		if (unlikely(!port || !output_simply(forward, (unsigned int)i, port)))

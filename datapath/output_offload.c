@@ -47,7 +47,10 @@ static void flush(struct ready *ready)
 		counters->tx_bytes += bytes[i];
 	}
 	for (unsigned int i = sent; i < ready->n; i++)
-		drop(ready, ready->packets[i], vport->status.link_up ? DROP_TX_FULL : DROP_NO_PEER);
+		drop(ready, ready->packets[i],
+		     !vport->status.link_up ? DROP_NO_PEER
+		     : vport->mirror_output ? DROP_MIRROR_FULL
+					    : DROP_TX_FULL);
 	ready->n = 0;
 }
 

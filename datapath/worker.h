@@ -147,6 +147,7 @@ struct worker {
 	struct tx_batch *tx; // by vport index
 	uint16_t n_tx_active;
 	struct forwarding_port *tx_active[VPORT_MAX]; // ports whose batch is not empty
+	uint32_t mirrored[VECTOR_SIZE]; // mirrors that have their copy of each packet of the vector
 	struct packet_stack *stacks; // of the vector's packets (stack.h)
 	uint32_t patch_head, patch_tail;
 	struct patch_packet patch_queue[PATCH_QUEUE_SIZE];

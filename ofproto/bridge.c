@@ -249,6 +249,7 @@ static void free_bridge(void *pointer)
 	bridge_groups_destroy(bridge);
 	bridge_tables_exit(bridge);
 	bridge_samples_exit(bridge);
+	bridge_mirrors_exit(bridge);
 	bridge_meters_destroy(bridge);
 	forwarding_destroy(bridge->forwarding);
 	free(bridge->timers);

@@ -17,6 +17,7 @@ struct bridge_port {
 	struct storm_control *storm; // NULL: none
 	struct port_guard *guard; // NULL: none
 	uint32_t ofport;
+	bool is_mirror; // reserved for a mirror (mirror.c)
 	uint16_t config; // PORT_*
 	uint16_t distributed_rxq; // receive queues when work was last distributed
 };
@@ -75,6 +76,11 @@ int port_l2_start(struct bridge_port *port, const struct bridge_port_l2 *l2,
 
 // port.c: put the port's present state in force. 0 or -ENOMEM.
 int port_publish(struct bridge_port *port);
+// port.c: reserve a port for a mirror, or not. 0 or -ENOMEM.
+int bridge_port_set_mirror(struct bridge_port *port, bool is_mirror);
+// mirror.c: with the bridge.
+void bridge_mirrors_exit(struct bridge *bridge);
+
 // port.c: take a port away, whatever its name.
 void bridge_remove_port(struct bridge_port *port);
 

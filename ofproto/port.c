@@ -86,6 +86,10 @@ static struct forwarding_port *make_forwarding_port(const struct bridge_port *po
 	made->no_receive_stp = port->config & PORT_NO_RECEIVE_STP;
 	made->no_forward = port->config & PORT_NO_FORWARD;
 	made->no_packet_in = port->config & PORT_NO_PACKET_IN;
+	if (port->is_mirror) {
+		made->is_mirror = made->no_flood = made->no_forward = true;
+		made->no_receive = made->no_receive_stp = true;
+	}
 	port_l2_fill(port, made);
 	return made;
 }
@@ -322,6 +326,23 @@ int bridge_del_port(struct bridge *bridge, const char *name, struct error *error
 				 "(vsctl del-br %s)",
 				 name, name);
 	bridge_remove_port(port);
+	return 0;
+}
+
+int bridge_port_set_mirror(struct bridge_port *port, bool is_mirror)
+{
+	int status;
+
+	if (port->is_mirror == is_mirror)
+		return 0;
+	port->is_mirror = is_mirror;
+	status = port_publish(port);
+	if (status < 0) {
+		port->is_mirror = !is_mirror;
+		return status;
+	}
+	port->vport->mirror_output = is_mirror;
+	mac_table_flush_port(port->bridge->forwarding->mac_table, port->ofport);
 	return 0;
 }
 

@@ -128,6 +128,7 @@ struct vport {
 	struct vport_status status; // last seen by the main thread
 	uint32_t offloads_wanted; // OFFLOAD_* that the user did not switch off; main thread
 	uint32_t offloads; // what tx takes as it is; set by the class, read by vport_offloads()
+	bool mirror_output; // it gets copies of a mirror and nothing else; set by the owner
 	bool polled; // false: nothing to receive from (patch)
 	struct vport_lock tx_lock[VPORT_MAX_QUEUES]; // taken where workers share a queue
 

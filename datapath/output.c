@@ -44,7 +44,7 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	uint16_t queue = (uint16_t)(worker->id % vport->n_txq);
 	uint32_t length[VECTOR_SIZE];
 	uint16_t n = batch->n, sent;
-	uint64_t flags = 0;
+	uint64_t flags = 0, bytes = 0;
 	const bool lock = !vport->class->tx_thread_safe;
 
 	PROFILE_ENTER(worker, SEND);
@@ -53,8 +53,9 @@ static void flush_port(struct worker *worker, struct vport *vport)
 	for (unsigned int i = 0; i < n; i++) {
 		length[i] = rte_pktmbuf_pkt_len(batch->packets[i]);
 		flags |= batch->packets[i]->ol_flags;
+		bytes += length[i];
 	}
-	if (unlikely(flags & PACKET_OFFLOADS)) {
+	if (unlikely(flags & PACKET_OFFLOADS) || output_may_join(vport, n, bytes)) {
 		output_offloads(worker, vport, batch->packets, n);
 		return;
 	}

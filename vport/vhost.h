@@ -156,6 +156,9 @@ bool vhost_calls_defer(struct vhost_port *port, struct vhost_queue *queue);
 void vhost_calls_poll(struct vhost_queue *queue);
 void vhost_calls_sleep(struct vhost_queue *queue, bool asleep);
 
+// vhost_guest.c. Main thread: interrupts and kicks.
+void vhost_count_guest(struct vhost_port *port, struct vport_class_stats *stats);
+
 // vhost_nudge.c. Main thread: make the library look at a socket that it has begun to listen on.
 void vhost_nudge(const char *private_path);
 

@@ -52,7 +52,7 @@ static uint32_t offloads_of(uint64_t features, const struct feature *known, unsi
 void vhost_publish_offloads(struct vhost_port *port)
 {
 	const uint64_t features = __atomic_load_n(&port->features, __ATOMIC_RELAXED);
-	const uint32_t offloads = offloads_of(features, to_guest, RTE_DIM(to_guest));
+	const uint32_t offloads = offloads_of(features, to_guest, RTE_DIM(to_guest)) | OFFLOAD_GRO;
 	const uint32_t wanted = __atomic_load_n(&port->vport.offloads_wanted, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&port->vport.offloads, offload_sensible(offloads & wanted),

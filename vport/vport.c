@@ -184,7 +184,8 @@ static bool status_refresh(struct vport *vport)
 		  new.problem != old->problem || new.offloads_rx != old->offloads_rx ||
 		  new.offloads_tx != old->offloads_tx || memcmp(new.mac, old->mac, sizeof(new.mac));
 	// Workers look into the same cache line.
-	if (differs)
+	if (differs || new.stopped != old->stopped || new.refused_peers != old->refused_peers ||
+	    new.driver != old->driver)
 		*old = new;
 	return differs;
 }

@@ -258,7 +258,7 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 
 		vhost_door_get_status(port->door, &door);
 		refusal = door_problem(port, &door, up);
-		if (refusal)
+		if (refusal && !port->insists)
 			status->problem = refusal;
 		status->refused_peers = door.refused;
 	}

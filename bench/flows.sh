@@ -13,6 +13,8 @@ rounds=${ROUNDS:-3} counts=${COUNTS:-100000 1000000}
 dir=$(mktemp -d /tmp/vswitch-bench.XXXXXX)
 export VSWITCH_RUN_DIR=$dir
 switch="" ovs_processes=()
+# Open vSwitch leaves the interface of its bridge behind: what it is called is no name for our own.
+bridge=br$$ ovs_bridge=ov$$
 
 stop_all() {
 	local pid
@@ -25,6 +27,7 @@ stop_all() {
 
 finish() {
 	stop_all
+	[[ ! -e /sys/class/net/$ovs_bridge ]] || ip link delete "$ovs_bridge"
 	rm -rf "$dir"
 }
 trap finish EXIT
@@ -34,7 +37,7 @@ start_switch() {
 	vswitchd --run-dir "$dir" --db "$dir/db" --log-file "$dir/log" --memory 64 \
 		>/dev/null 2>&1 &
 	switch=$!
-	vsctl --timeout 10 add-br "br$$" && vsctl del-flows "br$$"
+	vsctl --timeout 10 add-br "$bridge" && vsctl del-flows "$bridge"
 }
 
 has_ovs() {
@@ -56,8 +59,8 @@ start_ovs() {
 	ovs_processes=($! "${ovs_processes[@]}")
 	while [[ ! -S $dir/ovs/db.sock ]]; do sleep 0.05; done
 	ovs-vsctl --timeout 20 "--db=unix:$dir/ovs/db.sock" --no-wait init
-	ovs-vsctl --timeout 20 "--db=unix:$dir/ovs/db.sock" add-br "br$$" -- \
-		set bridge "br$$" datapath_type=netdev fail-mode=secure
+	ovs-vsctl --timeout 20 "--db=unix:$dir/ovs/db.sock" add-br "$ovs_bridge" -- \
+		set bridge "$ovs_bridge" datapath_type=netdev fail-mode=secure
 }
 
 resident_kib() { # PID
@@ -76,18 +79,18 @@ note() { # STEP WHO VALUE
 
 first_flow="udp,in_port=1,nw_src=10.0.0.0,nw_dst=172.16.0.0,tp_src=1024,tp_dst=53"
 
-steps() { # WHO PID COMMAND-FOR-FLOWS...
-	local who=$1 pid=$2 before after
-	shift 2
+steps() { # WHO BRIDGE PID COMMAND-FOR-FLOWS...
+	local who=$1 bridge=$2 pid=$3 before after
+	shift 3
 	before=$(resident_kib "$pid")
-	note load "$who" "$(timed "$@" add-flows "br$$" "$dir/flows.$count")"
+	note load "$who" "$(timed "$@" add-flows "$bridge" "$dir/flows.$count")"
 	after=$(resident_kib "$pid")
 	note memory "$who" $(((after - before) * 1024 / count))
-	note dump "$who" "$(timed "$@" dump-flows "br$$")"
-	note cookie "$who" "$(timed "$@" del-flows "br$$" cookie=5/-1)"
-	note out_port "$who" "$(timed "$@" del-flows "br$$" out_port=7)"
-	note strict "$who" "$(timed "$@" --strict del-flows "br$$" "priority=100,$first_flow")"
-	note all "$who" "$(timed "$@" del-flows "br$$")"
+	note dump "$who" "$(timed "$@" dump-flows "$bridge")"
+	note cookie "$who" "$(timed "$@" del-flows "$bridge" cookie=5/-1)"
+	note out_port "$who" "$(timed "$@" del-flows "$bridge" out_port=7)"
+	note strict "$who" "$(timed "$@" --strict del-flows "$bridge" "priority=100,$first_flow")"
+	note all "$who" "$(timed "$@" del-flows "$bridge")"
 }
 
 median() { # FILE
@@ -116,11 +119,11 @@ report() {
 for count in $counts; do
 	python3 "$here/bench/make_flows.py" "$count" >"$dir/flows.$count"
 	for ((i = 0; i < rounds; i++)); do
-		start_switch && steps switch "$switch" vsctl --timeout 600
+		start_switch && steps switch "$bridge" "$switch" vsctl --timeout 600
 		stop_all
 		rm -f "$dir"/db*
 		has_ovs || continue
-		start_ovs && steps ovs "${ovs_processes[0]}" ovs-ofctl --timeout 600 --verbose=off
+		start_ovs && steps ovs "$ovs_bridge" "${ovs_processes[0]}" ovs-ofctl --timeout 600 --verbose=off
 		stop_all
 	done
 	report

@@ -28,9 +28,10 @@ void *change_list_grow(void *items, size_t item_size, int **lines, unsigned int 
 
 size_t change_list_skip_word(const char *text, const char *word)
 {
-	const size_t length = strcspn(text, " \t");
+	const size_t length = strlen(word);
 
-	if (strlen(word) != length || memcmp(word, text, length) != 0)
+	if (strncmp(text, word, length) != 0 ||
+	    (text[length] && text[length] != ' ' && text[length] != '\t'))
 		return 0;
 	return length + strspn(text + length, " \t");
 }

@@ -324,8 +324,7 @@ int handle_flow_parse(const struct handler_call *call, json_t **result, struct e
 		if (change->flow)
 			flow_print(change->flow, NULL, false, 0, &text);
 		else
-			failed = error_set(error, EINVAL, "line %d: only flows to add are parsed",
-					   list.lines[i]);
+			flow_mod_print(change->mod, NULL, &text);
 	}
 	if (!failed)
 		*result = answer_lines(call, &text);

@@ -136,6 +136,72 @@ void flow_print(const struct flow *flow, const struct port_names *names, bool st
 	text_add_char(text, '\n');
 }
 
+static const char *const change_words[] = {
+	[FLOW_ADD] = "add",
+	[FLOW_MODIFY] = "modify",
+	[FLOW_MODIFY_STRICT] = "modify_strict",
+	[FLOW_DELETE] = "delete",
+	[FLOW_DELETE_STRICT] = "delete_strict",
+};
+
+static void add_selectors(struct text *text, const struct flow_text *change,
+			  const struct port_names *names)
+{
+	if (change->cookie_mask == UINT64_MAX)
+		text_addf(text, "cookie=0x%" PRIx64 "/-1,", change->cookie);
+	else if (change->cookie_mask)
+		text_addf(text, "cookie=0x%" PRIx64 "/0x%" PRIx64 ",", change->cookie,
+			  change->cookie_mask);
+	if (change->has_new_cookie)
+		text_addf(text, "cookie=0x%" PRIx64 ",", change->new_cookie);
+	if (change->out_port != OFPP_ANY) {
+		const struct field_value port = field_value_from_u64(change->out_port);
+
+		text_add(text, "out_port=");
+		field_format_value(&fields[FIELD_IN_PORT_OXM], &port, NULL, names, text);
+		text_add_char(text, ',');
+	}
+	if (change->out_group != OFPP_ANY)
+		text_addf(text, "out_group=%u,", change->out_group);
+}
+
+static void add_settings(struct text *text, const struct flow_text *change)
+{
+	if (change->idle_timeout)
+		text_addf(text, "idle_timeout=%u,", change->idle_timeout);
+	if (change->hard_timeout)
+		text_addf(text, "hard_timeout=%u,", change->hard_timeout);
+	if (change->importance)
+		text_addf(text, "importance=%u,", change->importance);
+	for (unsigned int i = 0; i < N_FLAG_WORDS; i++)
+		if (change->flags & 1u << i)
+			text_addf(text, "%s,", flag_words[i]);
+}
+
+void flow_mod_print(const struct flow_mod *mod, const struct port_names *names, struct text *text)
+{
+	const struct flow_text *change = &mod->text;
+
+	text_addf(text, " %s ", change_words[mod->command]);
+	add_selectors(text, change, names);
+	if (change->has_table && change->table_id != 255) {
+		text_add(text, "table=");
+		table_format(change->table_id, names, text);
+		text_add_char(text, ',');
+	}
+	add_settings(text, change);
+	flow_format_match(&change->match, change->priority, names, text);
+	text_chomp(text, ",");
+	if (change->program) {
+		if (text->data && text->data[text->length - 1] != ' ')
+			text_add_char(text, ' ');
+		text_add(text, "actions=");
+		program_format(change->program, names, text);
+	}
+	text_chomp(text, " ");
+	text_add_char(text, '\n');
+}
+
 // --- Sorting ---
 
 struct sort_key {
@@ -198,7 +264,9 @@ static int sort_flows(struct flow **flows, unsigned int n, const char *field_nam
 		field = field_find(field_name, strlen(field_name));
 		field = field ? tun_map_field(names, field) : NULL;
 		if (!field)
-			return error_set(error, EINVAL, "there is no field '%.64s' to sort by",
+			return error_set(error, EINVAL,
+					 "there is no field '%.64s' to sort by: priority and the "
+					 "fields that flows match are",
 					 field_name);
 	}
 	keys = malloc((n ? n : 1) * sizeof(*keys));

@@ -346,6 +346,8 @@ void flow_keep_commit(void)
 {
 	keep.in_request = false;
 	touched_clear(&keep.touched);
+	if (keep.store)
+		flow_writer_committed();
 }
 
 void flow_keep_flush(void)
@@ -357,6 +359,7 @@ void flow_keep_flush(void)
 	if (!store_begin(keep.store, &error) && !write_waiting(&error) &&
 	    !store_commit(keep.store, &error)) {
 		forget_waiting();
+		flow_writer_committed();
 		return;
 	}
 	store_rollback(keep.store);

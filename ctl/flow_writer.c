@@ -54,7 +54,7 @@ struct formatter {
 static struct {
 	struct store *store;
 	struct batch *filling; // main thread
-	struct batch *spare; // main thread: allocating so much for each batch takes its time
+	struct batch *spares; // main thread: new memory for each batch would take its time
 	struct formatter formatter;
 
 	pthread_t thread;
@@ -69,6 +69,7 @@ static struct {
 	unsigned int n_queued; // with the one that is being written
 	bool stop;
 	bool cancelled;
+	bool shorten_log; // when there is nothing else to do
 	int failure;
 	struct error error; // of the failure
 } writer = {
@@ -159,6 +160,15 @@ static void note_failure(int result, const struct error *error)
 	writer.error = *error;
 }
 
+// Comes and goes with the lock held.
+static void shorten_log(void)
+{
+	writer.shorten_log = false;
+	pthread_mutex_unlock(&writer.lock);
+	store_shorten_log(writer.store);
+	pthread_mutex_lock(&writer.lock);
+}
+
 static void *thread_run(void *unused)
 {
 	struct formatter formatter = { 0 };
@@ -171,10 +181,12 @@ static void *thread_run(void *unused)
 		struct error error = { 0 };
 		int result;
 
-		if (!batch) {
+		if (!batch && !writer.shorten_log)
 			pthread_cond_wait(&writer.work, &writer.lock);
+		else if (!batch)
+			shorten_log();
+		if (!batch)
 			continue;
-		}
 		pthread_mutex_unlock(&writer.lock);
 		// A full disk may have ended the transaction: nothing more may be written in its
 		// name.
@@ -204,8 +216,31 @@ static void batch_free(struct batch *batch)
 	}
 	if (!batch)
 		return;
-	free(writer.spare);
-	writer.spare = batch;
+	batch->next = writer.spares;
+	writer.spares = batch;
+}
+
+static void free_spares(void)
+{
+	while (writer.spares) {
+		struct batch *batch = writer.spares;
+
+		writer.spares = batch->next;
+		free(batch);
+	}
+}
+
+// For single rows one is enough.
+static void free_most_spares(void)
+{
+	struct batch *kept = writer.spares;
+
+	if (!kept)
+		return;
+	writer.spares = kept->next;
+	free_spares();
+	kept->next = NULL;
+	writer.spares = kept;
 }
 
 static void free_done(void)
@@ -298,8 +333,11 @@ static struct row *add_row(unsigned int n_values)
 	if (writer.filling && writer.filling->size + size > BATCH_SIZE)
 		hand_over();
 	if (!writer.filling) {
-		writer.filling = writer.spare ? writer.spare : malloc(sizeof(*writer.filling));
-		writer.spare = NULL;
+		writer.filling = writer.spares;
+		if (writer.spares)
+			writer.spares = writer.spares->next;
+		else
+			writer.filling = malloc(sizeof(*writer.filling));
 		if (!writer.filling)
 			return NULL;
 		writer.filling->size = 0;
@@ -327,8 +365,7 @@ void flow_writer_stop(void)
 	writer.has_thread = writer.yields = writer.stop = false;
 	text_free(&writer.formatter.match);
 	text_free(&writer.formatter.actions);
-	free(writer.spare);
-	writer.spare = NULL;
+	free_spares();
 	writer.store = NULL;
 }
 
@@ -377,10 +414,25 @@ int flow_writer_finish(struct error *error)
 	if (writer.filling && !writer.failure)
 		write_filling();
 	free_done();
+	free_most_spares();
 	result = writer.failure;
 	if (result)
 		error_set(error, writer.error.code, "%s", writer.error.message);
 	return result;
+}
+
+void flow_writer_committed(void)
+{
+	if (!store_log_is_long(writer.store))
+		return;
+	if (!start_thread()) {
+		store_shorten_log(writer.store);
+		return;
+	}
+	pthread_mutex_lock(&writer.lock);
+	writer.shorten_log = true;
+	pthread_cond_signal(&writer.work);
+	pthread_mutex_unlock(&writer.lock);
 }
 
 void flow_writer_cancel(void)
@@ -392,6 +444,7 @@ void flow_writer_cancel(void)
 	free_done();
 	batch_free(writer.filling);
 	writer.filling = NULL;
+	free_most_spares();
 	writer.cancelled = false;
 	writer.failure = 0;
 }

@@ -24,6 +24,8 @@ int flow_writer_delete(uint64_t id);
 
 // Wait until all is written. 0, or what went wrong first; nothing after it was written.
 int flow_writer_finish(struct error *error);
+// A transaction was committed: what can be done later, the thread does now.
+void flow_writer_committed(void);
 // Forget what is not written yet: the transaction is about to be rolled back.
 void flow_writer_cancel(void);
 

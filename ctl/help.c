@@ -19,6 +19,8 @@ static const struct {
 	{ "--json", "print answers as JSON" },
 	{ "--timeout=SECONDS", "wait so long for the daemon to appear, and to answer" },
 	{ "--no-wait", "accepted for ovs-vsctl's sake: answers always mean that it is done" },
+	{ "--protocols=VERSIONS",
+	  "or -O VERSIONS: accepted for ovs-ofctl's sake, as all versions are spoken at once" },
 	{ "--man", "print the manual page in troff" },
 	{ "--bash-completion", "print the completion for bash" },
 	{ "--help", "print this, or after a command its explanation" },
@@ -256,7 +258,8 @@ void help_completion(struct text *text)
 	for (unsigned int i = 0; i < n_commands; i++)
 		if (commands[i].kind != COMMAND_SECTION)
 			text_addf(text, "%s ", commands[i].name);
-	text_add(text, "--json --run-dir= --timeout= --no-wait --help --version\" ;;\n");
+	text_add(text,
+		 "--json --run-dir= --timeout= --no-wait --protocols= --help --version\" ;;\n");
 	for (unsigned int i = 0; i < n_commands; i++) {
 		const struct command *command = &commands[i];
 

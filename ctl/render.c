@@ -596,17 +596,25 @@ static void render_desc(const json_t *request, const json_t *answer, struct text
 	text_addf(text, "DP Description: %s\n", string(answer, "datapath"));
 }
 
+// As ovs-ofctl(8) prints them; the bits are those of OpenFlow, in the order of the words.
 static void render_group_features(const json_t *request, const json_t *answer, struct text *text)
 {
+	const json_t *types = json_object_get(answer, "types");
+	const size_t n = json_array_size(json_object_get(answer, "capabilities"));
 	json_t *type;
 	size_t i;
 
 	(void)request;
-	add_words(text, " Capabilities:", json_object_get(answer, "capabilities"));
-	json_array_foreach (json_object_get(answer, "types"), i, type) {
-		text_addf(text, "   Type %s:\n", string(type, "type"));
-		add_number(text, "       max_groups=", type, "max_groups");
-		add_words(text, "\n       actions:", json_object_get(type, "actions"));
+	text_addf(text, " Group table:\n    Types:  %#x\n    Capabilities:  %#x\n",
+		  (1u << json_array_size(types)) - 1, (1u << n) - 1);
+	json_array_foreach (types, i, type) {
+		const char *name = string(type, "type");
+
+		text_addf(text, "    %s group:\n",
+			  strcmp(name, "fast_failover") ? name : "fast failover");
+		text_addf(text, "       max_groups=%#llx\n",
+			  (unsigned long long)number(type, "max_groups"));
+		add_words(text, "       actions:", json_object_get(type, "actions"));
 	}
 }
 

@@ -96,6 +96,7 @@ struct store {
 	char *path;
 	bool in_transaction;
 	bool was_full; // since the last rollback
+	int n_log_pages; // in the log, after the last commit
 	struct store_bridge *bridges;
 	sqlite3_stmt *statements[N_STATEMENTS];
 	sqlite3_stmt *inserts[N_SCHEMA_TABLES]; // prepared when first used
@@ -347,6 +348,33 @@ static void release_log(struct store *store)
 	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
+// Emptying the log into the database is for later, not for who waits for the commit.
+#define LONG_LOG_PAGES 1000
+
+static int note_log(void *context, sqlite3 *db, const char *name, int n_pages)
+{
+	(void)db;
+	(void)name;
+	((struct store *)context)->n_log_pages = n_pages;
+	return SQLITE_OK;
+}
+
+bool store_log_is_long(struct store *store)
+{
+	LOCKED(store);
+	return store->n_log_pages >= LONG_LOG_PAGES;
+}
+
+void store_shorten_log(struct store *store)
+{
+	LOCKED(store);
+	// In a transaction it cannot be done, and after that there is another occasion.
+	if (store->in_transaction)
+		return;
+	store->n_log_pages = 0;
+	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static int set_up(struct store *store, struct error *error)
 {
 	bool fresh = true;
@@ -385,6 +413,7 @@ static int set_up(struct store *store, struct error *error)
 		result = add_missing_tables(store, error);
 	if (!result)
 		result = prepare_statements(store, error);
+	sqlite3_wal_hook(store->db, note_log, store);
 	// From now on the database has its size, and emptying the log needs little room.
 	if (!result)
 		release_log(store);
@@ -785,6 +814,7 @@ int store_new_flow_id(struct store *store, const char *bridge_name, uint64_t *id
 int store_set_timeouts(struct store *store, uint64_t id, unsigned int idle_timeout,
 		       unsigned int hard_timeout, struct error *error)
 {
+	LOCKED(store);
 	sqlite3_stmt *statement = store->statements[SET_TIMEOUTS];
 
 	sqlite3_bind_int64(statement, 1, (sqlite3_int64)id);

@@ -38,6 +38,11 @@ int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
 
+// What is committed lies in a log that grows until it is emptied into the database, which takes as
+// long as writing all of it once more. Who commits looks whether it is time for that. Any thread.
+bool store_log_is_long(struct store *store);
+void store_shorten_log(struct store *store);
+
 // Write what differs between the two configurations; `old` NULL: everything.
 int store_write(struct store *store, const struct config *old, const struct config *config,
 		struct error *error);

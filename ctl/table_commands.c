@@ -154,7 +154,8 @@ static json_t *list_actions(bool for_sets)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < N_OPS; i++)
-		if (action_kinds[i].place == PLACE_APPLY && (!for_sets || action_kinds[i].in_set))
+		if (action_kinds[i].place == PLACE_APPLY && (!for_sets || action_kinds[i].in_set) &&
+		    (!i || strcmp(action_kinds[i].name, action_kinds[i - 1].name) != 0))
 			json_array_append_new(list, json_string(action_kinds[i].name));
 	return list;
 }
@@ -186,8 +187,8 @@ static bool is_exact(const struct field *field)
 
 static json_t *list_instructions(void)
 {
-	return json_pack("[s, s, s, s, s]", "apply_actions", "clear_actions", "write_actions",
-			 "write_metadata", "goto_table");
+	return json_pack("[s, s, s, s, s, s]", "meter", "apply_actions", "clear_actions",
+			 "write_actions", "write_metadata", "goto_table");
 }
 
 int handle_table_dump_features(const struct handler_call *call, json_t **result,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define DEFAULT_RUN_DIR "/run/vswitch"
@@ -65,6 +66,44 @@ static int set_timeout(struct invocation *invocation, const char *value, struct 
 	return 0;
 }
 
+// What ovs-ofctl(8) is told with -O makes no difference here, as all versions' fields and actions are
+// there, but for what is no version at all.
+static int check_versions(const char *versions, struct error *error)
+{
+	static const char *const known[] = { "OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13",
+					     "OpenFlow14", "OpenFlow15", "any" };
+
+	for (const char *at = versions;; at++) {
+		const size_t length = strcspn(at, ",");
+		bool found = false;
+
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			found |= strlen(known[i]) == length && !strncasecmp(at, known[i], length);
+		if (!found)
+			return error_set(error, EINVAL,
+					 "'%.*s' is no version of OpenFlow: say OpenFlow10 to "
+					 "OpenFlow15, or leave out -O, as all of them are spoken",
+					 length > 32 ? 32 : (int)length, at);
+		at += length;
+		if (!*at)
+			return 0;
+	}
+}
+
+// "-O VERSIONS", "-OVERSIONS" or "--protocols=VERSIONS": 1, 0 if it is none of them, or -errno.
+static int parse_versions(int argc, char **argv, int *i, struct error *error)
+{
+	const char *value = option_value("--protocols", argc, argv, i, error);
+
+	if (!value && !error->code)
+		value = option_value("-O", argc, argv, i, error);
+	if (!value && !error->code && !strncmp(argv[*i], "-OO", 3))
+		value = argv[*i] + 2;
+	if (value)
+		check_versions(value, error);
+	return error->code ? -error->code : value != NULL;
+}
+
 // 1 if the word was a global option, 0 if not, or -errno.
 static int parse_global(struct invocation *invocation, int argc, char **argv, int *i,
 			struct error *error)
@@ -95,7 +134,9 @@ static int parse_global(struct invocation *invocation, int argc, char **argv, in
 			value = option_value("-t", argc, argv, i, error);
 		if (value && set_timeout(invocation, value, error))
 			return -EINVAL;
-		return error->code ? -error->code : value ? 1 : 0;
+		if (value || error->code)
+			return error->code ? -error->code : 1;
+		return parse_versions(argc, argv, i, error);
 	}
 	return 1;
 }

@@ -2,6 +2,7 @@
 
 #include "common/hash.h"
 #include "common/rcu.h"
+#include "datapath/group.h"
 
 #include <errno.h>
 
@@ -129,16 +130,27 @@ bool cache_bits_add(uint64_t bits[KEY_WORDS], unsigned int word, uint64_t more)
 	return true;
 }
 
+static bool add_field(uint64_t bits[KEY_WORDS], const struct field *field)
+{
+	bool new = false;
+
+	for (unsigned int i = 0; field && i < field->size; i++)
+		new |= cache_bits_add(bits, (field->offset + i) / 8,
+				      UINT64_C(0xff) << (field->offset + i) % 8 * 8);
+	return new;
+}
+
 bool cache_bits_add_sources(uint64_t bits[KEY_WORDS], const struct program *program)
 {
 	bool new = false;
 
 	program_for_each_op (op, program) {
-		const struct field *field = ((const struct op_move *)op)->source.field;
+		const struct op_learn *learn = (const struct op_learn *)op;
 
-		for (unsigned int i = 0; op->code == OP_MOVE && i < field->size; i++)
-			new |= cache_bits_add(bits, (field->offset + i) / 8,
-					      UINT64_C(0xff) << (field->offset + i) % 8 * 8);
+		if (op->code == OP_MOVE)
+			new |= add_field(bits, ((const struct op_move *)op)->source.field);
+		for (unsigned int i = 0; op->code == OP_LEARN && i < learn->n_specs; i++)
+			new |= add_field(bits, learn->specs[i].source.field);
 	}
 	return new;
 }
@@ -149,6 +161,29 @@ bool cache_bits_add_flow(uint64_t bits[KEY_WORDS], const struct flow *flow)
 
 	for (unsigned int i = 0; i < flow->mask->n_words; i++)
 		new |= cache_bits_add(bits, flow->mask->word[i], flow->mask->bits[i]);
+	return new;
+}
+
+bool cache_bits_add_choice(uint64_t bits[KEY_WORDS], const struct group *group)
+{
+	// Without fields: addresses, type, tags, protocol, ports; not what changes on the way.
+	static const struct group_word usual[] = {
+		{ 0, UINT64_MAX },
+		{ 1, UINT64_MAX },
+		{ 2, UINT64_MAX },
+		{ 3, UINT64_MAX },
+		{ 4, RTE_BE64(0xffffffffff0000ff) },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 1, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 2, UINT64_MAX },
+		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 3, UINT64_MAX },
+	};
+	const struct group_word *words = group->n_words ? group->words : usual;
+	const unsigned int n = group->n_words ? group->n_words : RTE_DIM(usual);
+	bool new = false;
+
+	for (unsigned int i = 0; i < n; i++)
+		new |= cache_bits_add(bits, words[i].word, words[i].mask);
 	return new;
 }
 

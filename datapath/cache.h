@@ -38,9 +38,11 @@ enum cache_kind {
 	CACHE_LIST, // ops
 };
 
+struct learn_entry;
+
 struct cache_entry {
 	// One line: what it is, and counts that wait.
-	uint64_t generation;
+	_Alignas(64) uint64_t generation;
 	uint64_t bytes;
 	uint32_t packets; // not given to the flows yet
 	uint32_t path; // chunks: pairs of counters, a flow's and a table's
@@ -56,8 +58,10 @@ struct cache_entry {
 	bool missed; // the last lookup found nothing
 	bool queued; // in the queue of those with counts; stays with the place
 	uint8_t words[CACHE_REWRITE_WORDS]; // of the core line
+	struct learn_entry
+		*learned; // what the packet teaches is known: it goes on being so. Or NULL
 
-	_Alignas(64) uint64_t key[CACHE_KEY_WORDS / 2];
+	uint64_t key[CACHE_KEY_WORDS / 2]; // on a line of its own
 	uint64_t mask[CACHE_REWRITE_WORDS]; // bits that change
 	uint64_t value[CACHE_REWRITE_WORDS];
 	uint64_t key_more[CACHE_KEY_WORDS / 2]; // of wide keys
@@ -94,6 +98,8 @@ struct cache_record {
 	uint8_t n; // CACHE_MAX_PATH + 1: too long
 	uint8_t n_vlans; // of the packet as it came
 	uint8_t n_groups; // that chose a bucket; more than one is too many
+	uint8_t n_learns; // more than one is too many
+	struct learn_entry *learned; // that the packet's learn action found; NULL: it was new
 	uint16_t bucket; // index of what the first one chose
 	uint32_t group_id;
 	struct cache_step steps[CACHE_MAX_PATH];
@@ -136,6 +142,9 @@ void forwarding_changed(struct forwarding *forwarding);
 bool cache_bits_add(uint64_t bits[KEY_WORDS], unsigned int word, uint64_t more);
 bool cache_bits_add_sources(uint64_t bits[KEY_WORDS], const struct program *program);
 bool cache_bits_add_flow(uint64_t bits[KEY_WORDS], const struct flow *flow);
+// What the group's choice of a bucket looks at decides on a packet's way, too.
+struct group;
+bool cache_bits_add_choice(uint64_t bits[KEY_WORDS], const struct group *group);
 // The flows look at these bits of the key: makes and publishes what to tell packets apart by. The
 // caller waits for a grace period before they do. 0 or -ENOMEM.
 int cache_key_publish(struct forwarding *forwarding, const uint64_t bits[KEY_WORDS]);
@@ -157,7 +166,7 @@ struct cache_probe {
 
 void cache_find(struct cache *cache, const struct forward *forward, uint64_t packets,
 		struct cache_probe *probe);
-// A place for the key of packet `i`, empty but for the key. NULL: there is an entry by now.
+// A place for the key of packet `i`, empty but for the key. NULL: there is an entry by now, or no room.
 struct cache_entry *cache_place(struct cache *cache, struct forward *forward,
 				struct cache_probe *probe, unsigned int i);
 // Make the entry of packet `i` from what was noted of it.
@@ -194,6 +203,17 @@ static inline void cache_note_bucket(struct forward *forward, uint32_t group_id,
 		record->group_id = group_id;
 		record->bucket = bucket;
 	}
+}
+
+static inline void cache_note_learned(struct forward *forward, struct learn_entry *learned,
+				      unsigned int packet)
+{
+	struct cache_record *record = &forward->worker->cache->records[packet];
+
+	if (!(forward->recorded >> packet & 1))
+		return;
+	record->n_learns += record->n_learns < 2;
+	record->learned = learned;
 }
 
 // An op of a list, with the table and the nesting that it runs in.

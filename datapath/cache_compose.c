@@ -263,7 +263,11 @@ static bool walk_op(struct composer *composer, const struct op *op, uint8_t tabl
 	case OP_LEARN:
 		if (((const struct op_learn *)op)->result.field)
 			give_up(composer);
-		keep_as_op(composer, op, table_id, depth);
+		keep_op(composer, op, table_id, depth);
+		if (composer->record->n_learns == 1 && composer->record->learned)
+			composer->entry->learned = composer->record->learned;
+		else
+			composer->plain = false;
 		break;
 	case OP_GROUP: // may use up the packet's budget
 		composer->last = true;
@@ -452,6 +456,7 @@ static void compose(struct composer *composer, bool inlines)
 	composer->entry->dirty = 0;
 	composer->entry->n_dec_ttl = 0;
 	composer->entry->pop_vlan = false;
+	composer->entry->learned = NULL;
 	if (!composer->impossible)
 		walk_table(composer, 0, 0);
 }

@@ -279,7 +279,11 @@ static void free_chunks(struct cache *cache, uint32_t *list)
 	}
 }
 
-// Who gives way: an entry of the past, else one that nobody asked for lately, else any.
+// One in so many keys takes the place of one that is in use: where more keys come than there is room
+// for, making entries must not cost more than they save.
+#define REPLACE_ONE_IN 16
+
+// Who gives way: an entry of the past, else one that nobody asked for lately, else any, or none (NULL).
 static struct cache_entry *choose(struct cache *cache, const struct forward *forward,
 				  unsigned int set)
 {
@@ -292,7 +296,7 @@ static struct cache_entry *choose(struct cache *cache, const struct forward *for
 		if (!entries[w].packets)
 			return &entries[w];
 	cache->random = cache->random * 1664525 + 1013904223;
-	return &entries[cache->random >> 30];
+	return (cache->random >> 16) % REPLACE_ONE_IN ? NULL : &entries[cache->random >> 30];
 }
 
 struct cache_entry *cache_place(struct cache *cache, struct forward *forward,
@@ -306,6 +310,8 @@ struct cache_entry *cache_place(struct cache *cache, struct forward *forward,
 	if (entry)
 		return NULL; // another packet of this burst made it
 	entry = choose(cache, forward, set);
+	if (!entry)
+		return NULL;
 	fold_entry(forward->worker, entry);
 	free_chunks(cache, &entry->path);
 	free_chunks(cache, &entry->list);

@@ -1,6 +1,7 @@
 // What entries say, carried out; and whether the cache is asked at all.
 #include "datapath/actions.h"
 #include "datapath/cache.h"
+#include "datapath/learn.h"
 
 #include <rte_cycles.h>
 
@@ -27,6 +28,8 @@ static bool run_simple(struct forward *forward, unsigned int packet,
 			return false;
 	}
 	rewrite(vector, packet, entry);
+	if (entry->learned && !__atomic_load_n(&entry->learned->touched, __ATOMIC_RELAXED))
+		__atomic_store_n(&entry->learned->touched, 1, __ATOMIC_RELAXED);
 	if (entry->n_dec_ttl) {
 		vector_core(vector, packet)->ip_ttl -= entry->n_dec_ttl;
 		vector->dirty[packet] |= DIRTY_IP;
@@ -151,6 +154,7 @@ static uint64_t choose_recorded(struct cache *cache, const struct cache_probe *p
 			continue;
 		cache->records[i].n = 0;
 		cache->records[i].n_groups = 0;
+		cache->records[i].n_learns = 0;
 		cache->records[i].n_vlans = vector->layout[i].n_vlans;
 		recorded |= 1ULL << i;
 		n++;

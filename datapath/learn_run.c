@@ -3,7 +3,7 @@
 
 #include "common/hash.h"
 #include "common/text.h"
-#include "datapath/forward.h"
+#include "datapath/cache.h"
 #include "datapath/subfield.h"
 
 #include <rte_cycles.h>
@@ -218,8 +218,12 @@ uint64_t learn_run(struct forward *forward, const struct op_learn *op, uint64_t 
 		} else if (likely(entry && entry->action_hash == request.action_hash)) {
 			if (!__atomic_load_n(&entry->touched, __ATOMIC_RELAXED))
 				__atomic_store_n(&entry->touched, 1, __ATOMIC_RELAXED);
+			if (unlikely(forward->recorded))
+				cache_note_learned(forward, entry, (unsigned int)i);
 		} else {
 			learned = learn_new(forward, &request, entry != NULL);
+			if (unlikely(forward->recorded))
+				cache_note_learned(forward, NULL, (unsigned int)i);
 		}
 		failed |= (uint64_t)!learned << i;
 	}

@@ -269,12 +269,14 @@ void write_back(struct vector *vector, unsigned int packet)
 	}
 	if (dirty & DIRTY_VLAN)
 		write_vlans(frame, core, layout->n_vlans);
-	if (!layout->l3)
+	if (!(dirty & ~(DIRTY_ETHERNET | DIRTY_VLAN)) || !layout->l3)
 		return;
 	if (dirty & (DIRTY_IPV4 | DIRTY_IP) && layout->type == RTE_BE16(0x0800))
 		write_ipv4(l3, l4, layout, core, dirty);
 	if (dirty & (DIRTY_IPV6 | DIRTY_IP) && layout->type == RTE_BE16(0x86dd))
 		write_ipv6(l3, l4, layout, core, ipv6, dirty);
+	if (likely(!(dirty & ~(DIRTY_ETHERNET | DIRTY_VLAN | DIRTY_IPV4 | DIRTY_IPV6 | DIRTY_IP))))
+		return;
 	if (dirty & DIRTY_ARP &&
 	    (layout->type == RTE_BE16(0x0806) || layout->type == RTE_BE16(0x8035)))
 		write_arp(l3, core, rare);

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/text.h"
 #include "flowtable/action.h"
+#include "flowtable/flow_text_quick.h"
 #include "flowtable/parser.h"
 #include "flowtable/program_share.h"
 #include "flowtable/tun_map.h"
@@ -25,6 +26,7 @@ struct token {
 	struct span value;
 	bool has_value;
 	bool done; // in the match already
+	const struct field *field; // which it turned out to be
 };
 
 // More than any flow needs: every field once.
@@ -51,7 +53,10 @@ struct setting {
 	int (*parse)(struct flow_parser *parser, const struct token *token,
 		     const struct setting *setting);
 	uint16_t flag;
+	size_t member; // what it sets, where that is a plain number
 };
+
+#define MEMBER(name) offsetof(struct flow_text, name)
 
 static int parse_table(struct flow_parser *parser, const struct token *token,
 		       const struct setting *setting)
@@ -176,24 +181,24 @@ static int parse_ignored(struct flow_parser *parser, const struct token *token,
 }
 
 static const struct setting settings[] = {
-	{ "table", ON_CHANGE | ON_SELECT, parse_table, 0 },
-	{ "priority", ON_CHANGE | ON_SELECT, parse_priority, 0 },
-	{ "cookie", ON_CHANGE | ON_SELECT, parse_cookie, 0 },
-	{ "idle_timeout", ON_CHANGE, parse_idle_timeout, 0 },
-	{ "hard_timeout", ON_CHANGE, parse_hard_timeout, 0 },
-	{ "importance", ON_CHANGE, parse_importance, 0 },
-	{ "out_port", ON_SELECT, parse_out_port, 0 },
-	{ "out_group", ON_SELECT, parse_out_group, 0 },
-	{ "send_flow_rem", ON_CHANGE, parse_flag, FLOW_FLAG_SEND_FLOW_REM },
-	{ "check_overlap", ON_CHANGE, parse_flag, FLOW_FLAG_CHECK_OVERLAP },
-	{ "reset_counts", ON_CHANGE, parse_flag, FLOW_FLAG_RESET_COUNTS },
-	{ "no_packet_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_PACKET_COUNTS },
-	{ "no_byte_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_BYTE_COUNTS },
-	{ "duration", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
-	{ "n_packets", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
-	{ "n_bytes", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
-	{ "idle_age", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
-	{ "hard_age", ON_CHANGE | ON_SELECT, parse_ignored, 0 },
+	{ "table", ON_CHANGE | ON_SELECT, parse_table, 0, 0 },
+	{ "priority", ON_CHANGE | ON_SELECT, parse_priority, 0, MEMBER(priority) },
+	{ "cookie", ON_CHANGE | ON_SELECT, parse_cookie, 0, MEMBER(cookie) },
+	{ "idle_timeout", ON_CHANGE, parse_idle_timeout, 0, MEMBER(idle_timeout) },
+	{ "hard_timeout", ON_CHANGE, parse_hard_timeout, 0, MEMBER(hard_timeout) },
+	{ "importance", ON_CHANGE, parse_importance, 0, MEMBER(importance) },
+	{ "out_port", ON_SELECT, parse_out_port, 0, 0 },
+	{ "out_group", ON_SELECT, parse_out_group, 0, 0 },
+	{ "send_flow_rem", ON_CHANGE, parse_flag, FLOW_FLAG_SEND_FLOW_REM, 0 },
+	{ "check_overlap", ON_CHANGE, parse_flag, FLOW_FLAG_CHECK_OVERLAP, 0 },
+	{ "reset_counts", ON_CHANGE, parse_flag, FLOW_FLAG_RESET_COUNTS, 0 },
+	{ "no_packet_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_PACKET_COUNTS, 0 },
+	{ "no_byte_counts", ON_CHANGE, parse_flag, FLOW_FLAG_NO_BYTE_COUNTS, 0 },
+	{ "duration", ON_CHANGE | ON_SELECT, parse_ignored, 0, 0 },
+	{ "n_packets", ON_CHANGE | ON_SELECT, parse_ignored, 0, 0 },
+	{ "n_bytes", ON_CHANGE | ON_SELECT, parse_ignored, 0, 0 },
+	{ "idle_age", ON_CHANGE | ON_SELECT, parse_ignored, 0, 0 },
+	{ "hard_age", ON_CHANGE | ON_SELECT, parse_ignored, 0, 0 },
 };
 #define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
@@ -387,6 +392,7 @@ static int apply_field(struct flow_parser *parser, struct token *token)
 	if (!field)
 		return -EINVAL;
 	token->done = true;
+	token->field = field;
 	if (field_is_tun_metadata(field) && (!token->has_value || parser->usage == FLOW_TEXT_MATCH))
 		match_present(&parser->flow->match, field);
 	if (!token->has_value && field_is_tun_metadata(field))
@@ -521,6 +527,7 @@ static int split_tokens(struct flow_parser *parser, const char *string)
 		token->value = (struct span){ at, 0 };
 		token->has_value = at < end && *at == '=';
 		token->done = false;
+		token->field = NULL;
 		if (token->has_value) {
 			token->value.at = ++at;
 			if (span_is(token->name, "actions") || span_is(token->name, "action")) {
@@ -564,27 +571,34 @@ static bool is_context_free(struct span actions)
 	return true;
 }
 
-// The program of the flow before often serves again.
+// Programs of actions that were met before: files say the same few again and again.
+#define KNOWN_PROGRAMS 512
+
+static struct known_program {
+	struct program *program; // one user; NULL: empty
+	uint8_t length;
+	char text[55];
+} known_programs[KNOWN_PROGRAMS];
+
 static int parse_program(struct flow_parser *parser, int table_id)
 {
-	static struct program *recent; // one user
-	static char recent_text[64];
-	static size_t recent_length;
 	const struct span actions = parser->actions;
+	const struct span start = { actions.at, actions.length < 64 ? actions.length : 64 };
+	struct known_program *known = &known_programs[word_hash(start) % KNOWN_PROGRAMS];
 	struct flow_text *flow = parser->flow;
 	int error;
 
-	if (recent && actions.length == recent_length &&
-	    !memcmp(actions.at, recent_text, recent_length)) {
-		flow->program = program_ref(recent);
+	if (known->program && actions.length == known->length &&
+	    !memcmp(actions.at, known->text, known->length)) {
+		flow->program = program_ref(known->program);
 		return 0;
 	}
 	error = program_parse_for(&parser->parser, actions, &flow->match, table_id, &flow->program);
-	if (!error && actions.length <= sizeof(recent_text) && is_context_free(actions)) {
-		program_free(recent);
-		recent = program_ref(flow->program);
-		memcpy(recent_text, actions.at, actions.length);
-		recent_length = actions.length;
+	if (!error && actions.length <= sizeof(known->text) && is_context_free(actions)) {
+		program_free(known->program);
+		known->program = program_ref(flow->program);
+		memcpy(known->text, actions.at, actions.length);
+		known->length = (uint8_t)actions.length;
 	}
 	return error;
 }
@@ -617,11 +631,50 @@ static void flow_text_init(struct flow_text *flow, enum flow_text_usage usage)
 	flow->out_group = OFPP_ANY;
 }
 
+static struct quick_token quick_token_of(const struct token *token)
+{
+	const struct setting *setting = token->word->setting;
+	struct quick_token quick = {
+		.whole = { token->name.at, token->name.length },
+		.name_length = token->name.length + token->has_value,
+		.kind = QUICK_FIXED,
+		.field = token->field,
+	};
+
+	quick.whole.length =
+		token->has_value ? (size_t)(token->value.at + token->value.length - token->name.at)
+				 : token->name.length;
+	if (token->field)
+		quick.kind = QUICK_FIELD;
+	if (!setting)
+		return quick;
+	quick.kind = setting->parse == parse_table     ? QUICK_TABLE
+		     : setting->parse == parse_cookie  ? QUICK_U64
+		     : setting->parse == parse_ignored ? QUICK_IGNORED
+		     : setting->parse == parse_flag    ? QUICK_FIXED
+						       : QUICK_U16;
+	quick.member = setting->member;
+	return quick;
+}
+
+// The next flow may be like this one.
+static void learn_line(const struct flow_parser *parser, struct span line)
+{
+	struct quick_token tokens[QUICK_MAX_TOKENS];
+
+	if (parser->usage != FLOW_TEXT_ADD || parser->n_tokens > QUICK_MAX_TOKENS)
+		return;
+	for (unsigned int i = 0; i < parser->n_tokens; i++)
+		tokens[i] = quick_token_of(&parser->tokens[i]);
+	quick_learn(&parser->parser, line, tokens, parser->n_tokens, parser->flow);
+}
+
 int flow_text_parse(const char *string, enum flow_text_usage usage, const struct port_names *ports,
 		    struct flow_text *flow, struct error *error)
 {
 	// Tokens are filled as they come: clearing all of them took longer than reading most flows.
 	struct flow_parser parser;
+	const struct span line = { string, strnlen(string, FLOW_TEXT_MAX + 1) };
 	int result;
 
 	parser.parser = (struct parser){ .base = string, .ports = ports, .error = error };
@@ -629,10 +682,14 @@ int flow_text_parse(const char *string, enum flow_text_usage usage, const struct
 	parser.flow = flow;
 	parser.n_tokens = 0;
 	parser.has_actions = false;
-	flow_text_init(flow, usage);
-	if (strnlen(string, FLOW_TEXT_MAX + 1) > FLOW_TEXT_MAX)
+	if (line.length > FLOW_TEXT_MAX)
 		return error_set(error, E2BIG, "a flow's text is longer than %u KiB",
 				 FLOW_TEXT_MAX >> 10);
+	if (usage == FLOW_TEXT_ADD && quick_parse(&parser.parser, line, flow, &parser.actions)) {
+		parser.has_actions = true;
+		return parse_actions(&parser, string + line.length);
+	}
+	flow_text_init(flow, usage);
 	result = split_tokens(&parser, string);
 	if (!result)
 		result = apply_simple_tokens(&parser);
@@ -641,7 +698,9 @@ int flow_text_parse(const char *string, enum flow_text_usage usage, const struct
 	if (!result)
 		result = settle_packet_type(&parser, string);
 	if (!result)
-		result = parse_actions(&parser, string + strlen(string));
+		result = parse_actions(&parser, string + line.length);
+	if (!result)
+		learn_line(&parser, line);
 	return result;
 }
 

@@ -601,7 +601,8 @@ static void format_selection(const struct group_text *group, const struct port_n
 void group_text_format(const struct group_text *group, const struct port_names *ports,
 		       struct text *text)
 {
-	text_addf(text, "group_id=%u,type=%s", group->group_id, group_type_names[group->type]);
+	text_addf(text, "group_id=%u,type=%s", group->group_id,
+		  group->type == GROUP_FAST_FAILOVER ? "ff" : group_type_names[group->type]);
 	format_selection(group, ports, text);
 	for (unsigned int i = 0; i < group->n_buckets; i++) {
 		const struct bucket_text *bucket = &group->buckets[i];

@@ -79,19 +79,30 @@ static struct table_shape *shape_find(const struct table *table, const struct ma
 	return NULL;
 }
 
+static struct table_shape *shape_of(const struct table *table, const struct mask *mask,
+				    const struct table *home, bool is_clause)
+{
+	struct table_shape *recent = table->recent;
+
+	if (recent && recent->mask == mask && recent->home == home &&
+	    recent->is_clause == is_clause)
+		return recent;
+	return shape_find(table, mask, home, is_clause);
+}
+
 const struct table_shape *table_shape_find(const struct table *table, const struct mask *mask,
 					   bool is_clause)
 {
-	return shape_find(table, mask, table, is_clause);
+	return shape_of(table, mask, table, is_clause);
 }
 
-static struct table_shape *shape_get(struct table *table, const struct mask *mask,
-				     struct table *home, bool is_clause)
+static struct table_shape *shape_make(struct table *table, const struct mask *mask,
+				      struct table *home, bool is_clause)
 {
-	struct table_shape *shape = shape_find(table, mask, home, is_clause);
+	struct table_shape *shape;
 
-	if (shape || table_index_reserve(&table->shapes) < 0)
-		return shape;
+	if (table_index_reserve(&table->shapes) < 0)
+		return NULL;
 	shape = calloc(1, sizeof(*shape));
 	if (!shape)
 		return NULL;
@@ -104,11 +115,24 @@ static struct table_shape *shape_get(struct table *table, const struct mask *mas
 	return shape;
 }
 
+static struct table_shape *shape_get(struct table *table, const struct mask *mask,
+				     struct table *home, bool is_clause)
+{
+	struct table_shape *shape = shape_of(table, mask, home, is_clause);
+
+	if (!shape)
+		shape = shape_make(table, mask, home, is_clause);
+	table->recent = shape;
+	return shape;
+}
+
 void table_shape_free_if_empty(struct table *table, struct table_shape *shape)
 {
 	if (shape->n_flows > 0 || shape->n_expected > 0)
 		return;
 	table_lpm_forget(shape->home, shape);
+	if (table->recent == shape)
+		table->recent = NULL;
 	table_index_remove(&table->shapes, &shape->index);
 	free(shape);
 }
@@ -253,7 +277,7 @@ static int find_home(struct table *table, const struct flow *flow, bool is_claus
 	*home = table;
 	if (!table->split || is_clause)
 		return 0;
-	shape = shape_find(table, flow->mask, table, false);
+	shape = table_shape_find(table, flow->mask, false);
 	return shape ? 0 : table_split_home(table, flow, home);
 }
 
@@ -424,10 +448,11 @@ int table_replace(struct table *table, struct flow *old, struct flow *flow)
 	return 0;
 }
 
-static struct flow *find(const struct table *table, const uint8_t *word, const uint64_t *bits,
-			 const uint64_t *values, unsigned int n_words, uint16_t priority)
+static struct flow *find(const struct table *table, uint64_t mask_hashed, const uint8_t *word,
+			 const uint64_t *bits, const uint64_t *values, unsigned int n_words,
+			 uint16_t priority)
 {
-	const uint64_t hash = flow_hash(mask_hash(word, bits, n_words), priority, values, n_words);
+	const uint64_t hash = flow_hash(mask_hashed, priority, values, n_words);
 
 	for (struct table_index_node *node = table_index_chain(&table->index, hash); node;
 	     node = node->next) {
@@ -448,14 +473,52 @@ struct flow *table_find(const struct table *table, const struct match *match, ui
 	struct packed_match packed;
 
 	packed_match_from(&packed, match);
-	return find(table, packed.word, packed.bits, packed.values, packed.n_words, priority);
+	return find(table, mask_hash(packed.word, packed.bits, packed.n_words), packed.word,
+		    packed.bits, packed.values, packed.n_words, priority);
+}
+
+// Flows come in runs: the hash of their mask is known mostly.
+static uint64_t mask_hash_of(const struct table *table, const struct mask *mask)
+{
+	const struct table_shape *recent = table->recent;
+
+	return recent && recent->mask == mask ? recent->mask_hash
+					      : mask_hash(mask->word, mask->bits, mask->n_words);
 }
 
 struct flow *table_find_like(const struct table *table, const struct flow *like)
 {
 	const struct mask *mask = like->mask;
 
-	return find(table, mask->word, mask->bits, like->values, mask->n_words, like->priority);
+	return find(table, mask_hash_of(table, mask), mask->word, mask->bits, like->values,
+		    mask->n_words, like->priority);
+}
+
+void table_prefetch(const struct table *table, struct flow *flow)
+{
+	const struct mask *mask = flow->mask;
+	const struct table_shape *shape;
+	const struct classifier *classifier;
+
+	if (!table->index.n_buckets)
+		return;
+	flow->index.hash =
+		flow_hash(mask_hash_of(table, mask), flow->priority, flow->values, mask->n_words);
+	__builtin_prefetch(&table->index.buckets[flow->index.hash & (table->index.n_buckets - 1)],
+			   1);
+	// Sub-tables are small.
+	shape = table_shape_find(table, mask, flow_is_clause(flow));
+	classifier = shape && shape->part ? shape->part->classifier : NULL;
+	if (classifier && classifier->template->prefetch)
+		classifier->template->prefetch(classifier, flow);
+}
+
+void table_prefetch_more(const struct table *table, const struct flow *flow)
+{
+	const struct table_index_node *node = table_index_chain(&table->index, flow->index.hash);
+
+	if (node)
+		__builtin_prefetch(node);
 }
 
 uint32_t table_size(const struct table *table)

@@ -52,6 +52,11 @@ struct flow *table_find(const struct table *table, const struct match *match, ui
 // The flow with the same match and priority as `like`, which need not be in a table.
 struct flow *table_find_like(const struct table *table, const struct flow *like);
 
+// The flow is about to be inserted: bring near what that looks at, and with the second one, some
+// flows later, what the first one brought the way to.
+void table_prefetch(const struct table *table, struct flow *flow);
+void table_prefetch_more(const struct table *table, const struct flow *flow);
+
 uint32_t table_size(const struct table *table);
 
 // All flows, in no order; the current one may be removed while iterating.

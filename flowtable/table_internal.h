@@ -69,6 +69,7 @@ struct table {
 	struct flow *flows; // list_next and list_prev; those of one shape lie in a row
 	struct table_index index; // of flows by mask, values and priority
 	struct table_index shapes; // by mask
+	struct table_shape *recent; // that was asked for last, or NULL: flows come in runs
 	struct table_index families; // shapes that may be searched as one routing table
 	struct table_holder **parts; // by falling max_rank
 	uint32_t n_parts;

@@ -79,6 +79,8 @@ void timeout_take_over(struct bridge *bridge, const struct flow *flow, const str
 void timeout_counts_reset(struct bridge *bridge, const struct flow *flow);
 // In a table that evicts, a flow that may expire may be evicted. 0 or -ENOMEM.
 int timeout_offer(struct bridge *bridge, struct flow_timer *timer);
+// It must not be evicted, until it is offered again.
+void timeout_withdraw(struct bridge *bridge, struct flow *flow);
 // Expire what is due; once a second.
 void timeout_sweep(struct bridge *bridge, uint64_t now_ns);
 

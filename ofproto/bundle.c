@@ -13,6 +13,7 @@
 #include "ofproto/group_stage.h"
 #include "ofproto/learn.h"
 #include "ofproto/meter_stage.h"
+#include "ofproto/table_config.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct bundle {
 	struct group_stage groups;
 	struct group_table *group_table; // NULL: groups stay as they are
 	struct meter_stage meters;
+	uint32_t n_evicted[N_TABLES];
 	uint16_t lines;
 	bool failed; // no memory
 };
@@ -235,6 +237,17 @@ void bundle_remove_flow(struct bundle *bundle, struct flow *flow, enum flow_remo
 	}
 }
 
+int bundle_evict_flow(struct bundle *bundle, struct flow *flow)
+{
+	const uint8_t table_id = flow->table_id;
+
+	bundle_remove_flow(bundle, flow, FLOW_REMOVED_EVICTION);
+	if (bundle->failed)
+		return -ENOMEM;
+	bundle->n_evicted[table_id]++;
+	return 0;
+}
+
 static int change_group(struct bundle *bundle, struct group_mod *mod, unsigned int number,
 			struct error *error)
 {
@@ -306,11 +319,22 @@ static int make_tables(struct bundle *bundle, struct error *error)
 	return status;
 }
 
+// Where room is scarce, flows go before others come.
+static bool goes_first(const struct bundle *bundle, const struct bundle_change *change)
+{
+	const struct flow *flow = change->flow ? change->flow->remove : NULL;
+
+	return flow && table_limits_apply(bundle->bridge, flow->table_id);
+}
+
 static int prepare(struct bundle *bundle, const struct bundle_change *changes, unsigned int n,
 		   struct error *error)
 {
 	int status = 0;
 
+	for (unsigned int i = 0; i < n && !status; i++)
+		if (goes_first(bundle, &changes[i]))
+			status = change(bundle, &changes[i], i + 1, error);
 	for (unsigned int i = 0; i < n && !status; i++) {
 		status = change(bundle, &changes[i], i + 1, error);
 		if (status && error)
@@ -330,8 +354,11 @@ static void take_back(struct bundle *bundle)
 			table_remove(table_of(bundle, staged->flow), staged->flow);
 			drop_made(bundle, staged);
 		}
-		if (staged->old)
-			table_restore(table_of(bundle, staged->old), staged->old);
+		if (!staged->old)
+			continue;
+		table_restore(table_of(bundle, staged->old), staged->old);
+		// Without memory it is offered for eviction again in a second.
+		timeout_change(bundle->bridge, staged->old);
 	}
 	learn_forget_orphans(bundle->bridge);
 }
@@ -388,6 +415,9 @@ static void commit(struct bundle *bundle)
 	workers_synchronize();
 	for (size_t i = 0; i < bundle->n; i++)
 		finish_flow(bundle, &bundle->flows[i]);
+	for (unsigned int id = 0; id < N_TABLES; id++)
+		for (uint32_t i = 0; i < bundle->n_evicted[id]; i++)
+			table_count_evicted(bundle->bridge, (uint8_t)id);
 	if (bundle->group_table)
 		group_stage_publish(bundle->bridge, &bundle->groups, bundle->group_table);
 	rcu_publish(&forwarding->groups_after, (struct group_table *)NULL);

@@ -12,6 +12,8 @@ int bundle_add_flow(struct bundle *bundle, struct table *table, struct flow *flo
 int bundle_modify_flow(struct bundle *bundle, struct flow *flow, const struct flow_text *text,
 		       struct program *program);
 void bundle_remove_flow(struct bundle *bundle, struct flow *flow, enum flow_removed_reason reason);
+// The flow gives way to another one, if the bundle does not fail. 0 or -ENOMEM.
+int bundle_evict_flow(struct bundle *bundle, struct flow *flow);
 
 // flow_mod.c: check one change against what is there now; *lines gets what workers have to fill.
 int flow_mod_check(struct bridge *bridge, const struct flow_change *change, uint16_t *lines,

@@ -133,7 +133,7 @@ static uint32_t ports_of(const struct flow *flow)
 
 static struct flow_port_list *list_find(const struct flow_index *index, uint32_t port)
 {
-	struct flow_port_list *list = index->ports;
+	struct flow_port_list *list = index->ports[port % FLOW_INDEX_PORT_CHAINS];
 
 	while (list && list->port != port)
 		list = list->next;
@@ -143,7 +143,8 @@ static struct flow_port_list *list_find(const struct flow_index *index, uint32_t
 // The list that was used last comes first: many flows that come together go to the same port.
 static struct flow_port_list *list_get(struct flow_index *index, uint32_t port)
 {
-	struct flow_port_list **link = &index->ports, *list;
+	struct flow_port_list **chain_head = &index->ports[port % FLOW_INDEX_PORT_CHAINS];
+	struct flow_port_list **link = chain_head, *list;
 
 	while (*link && (*link)->port != port)
 		link = &(*link)->next;
@@ -155,8 +156,8 @@ static struct flow_port_list *list_get(struct flow_index *index, uint32_t port)
 	if (!list)
 		return NULL;
 	list->port = port;
-	list->next = index->ports;
-	index->ports = list;
+	list->next = *chain_head;
+	*chain_head = list;
 	return list;
 }
 
@@ -198,7 +199,7 @@ static void port_remove(struct flow_index *index, struct flow *flow)
 	last->port_slot = flow->port_slot;
 	if (list->n)
 		return;
-	index->ports = list->next;
+	index->ports[list->port % FLOW_INDEX_PORT_CHAINS] = list->next;
 	free(list->flows);
 	free(list);
 }
@@ -260,13 +261,12 @@ void flow_index_remove(struct flow_index *index, struct flow *flow)
 
 void flow_index_free(struct flow_index *index)
 {
-	while (index->ports) {
-		struct flow_port_list *list = index->ports;
-
-		index->ports = list->next;
-		free(list->flows);
-		free(list);
-	}
+	for (unsigned int i = 0; i < FLOW_INDEX_PORT_CHAINS; i++)
+		for (struct flow_port_list *list = index->ports[i], *next; list; list = next) {
+			next = list->next;
+			free(list->flows);
+			free(list);
+		}
 	free(index->cookies);
 	free(index->meters);
 	*index = (struct flow_index){ 0 };

@@ -16,11 +16,14 @@ struct flow_port_list {
 	struct flow_port_list *next;
 };
 
+// Lists of ports with the same low bits hang together.
+#define FLOW_INDEX_PORT_CHAINS 256
+
 struct flow_index {
 	struct flow **cookies; // chains of cookie_next
 	uint32_t n_cookie_chains; // a power of two, or 0
 	uint32_t n_cookies;
-	struct flow_port_list *ports; // as many as ports are sent to
+	struct flow_port_list *ports[FLOW_INDEX_PORT_CHAINS]; // as many as ports are sent to
 	uint32_t *meters; // how many flows use each; NULL while none does
 };
 

@@ -359,9 +359,9 @@ int flow_mod_set_program(struct bridge *bridge, struct flow *flow, const struct 
 		rcu_defer(program_free, program);
 		return -ENOMEM;
 	}
-	forwarding_changed(bridge->forwarding);
 	learn_changed(flow);
 	learn_detach(old);
+	forwarding_changed(bridge->forwarding);
 	rcu_defer(program_free, old);
 	if (timeout_change(bridge, flow) < 0)
 		log_warning("no memory for the timeouts of a flow of bridge %s", bridge->name);
@@ -520,7 +520,7 @@ int flow_mod_change(struct bridge *bridge, struct flow_change *change, struct er
 
 	if (change->remove) {
 		// It may be gone already: evicted, or removed to make room for the list.
-		if (change->remove->owner)
+		if (change->remove->owner && change->remove->state != FLOW_DYING)
 			remove_flow(bridge, change->remove, FLOW_REMOVED_DELETE);
 		return 0;
 	}
@@ -591,6 +591,28 @@ static void expect_end(struct bridge *bridge, const struct expectations *expecte
 	}
 }
 
+// A long list of new flows waits for memory more than for anything else: ask for it in time.
+#define PREFETCH_FLOW 24
+#define PREFETCH_PLACE 12
+#define PREFETCH_MORE 6
+
+static void prefetch(const struct bridge *bridge, const struct flow_change *changes, unsigned int n)
+{
+	struct flow *flow = n > PREFETCH_FLOW ? changes[PREFETCH_FLOW].flow : NULL;
+	const struct table *table;
+
+	for (size_t line = 0; flow && line < offsetof(struct flow, values); line += 64)
+		__builtin_prefetch((const char *)flow + line, 1);
+	flow = n > PREFETCH_PLACE ? changes[PREFETCH_PLACE].flow : NULL;
+	table = flow ? bridge_table(bridge, flow->table_id) : NULL;
+	if (table)
+		table_prefetch(table, flow);
+	flow = n > PREFETCH_MORE ? changes[PREFETCH_MORE].flow : NULL;
+	table = flow ? bridge_table(bridge, flow->table_id) : NULL;
+	if (table)
+		table_prefetch_more(table, flow);
+}
+
 int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsigned int n,
 			void (*relax)(void), struct error *error)
 {
@@ -619,6 +641,7 @@ int flow_mod_apply_list(struct bridge *bridge, struct flow_change *changes, unsi
 		if (changes[i].remove && table_limits_apply(bridge, changes[i].remove->table_id))
 			flow_mod_change(bridge, &changes[i], error);
 	for (unsigned int i = 0; i < n && !status; i++) {
+		prefetch(bridge, &changes[i], n - i);
 		status = flow_mod_change(bridge, &changes[i], error);
 		if (status < 0 && error)
 			error->line = (int)i + 1;

@@ -172,30 +172,6 @@ void groups_refresh(void)
 
 // --- Changing ---
 
-// What the choice of a bucket looks at, decides on a packet's way.
-static bool add_bits(struct bridge *bridge, const struct group *group)
-{
-	// Without fields: addresses, type, tags, protocol, ports; not what changes on the way.
-	static const struct group_word usual[] = {
-		{ 0, UINT64_MAX },
-		{ 1, UINT64_MAX },
-		{ 2, UINT64_MAX },
-		{ 3, UINT64_MAX },
-		{ 4, RTE_BE64(0xffffffffff0000ff) },
-		{ KEY_LINE_IPV6 * KEY_LINE_WORDS, UINT64_MAX },
-		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 1, UINT64_MAX },
-		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 2, UINT64_MAX },
-		{ KEY_LINE_IPV6 * KEY_LINE_WORDS + 3, UINT64_MAX },
-	};
-	const struct group_word *words = group->n_words ? group->words : usual;
-	const unsigned int n = group->n_words ? group->n_words : RTE_DIM(usual);
-	bool new = false;
-
-	for (unsigned int i = 0; i < n; i++)
-		new |= cache_bits_add(bridge->bits, words[i].word, words[i].mask);
-	return new;
-}
-
 static uint16_t lines_of(const struct group_table *table)
 {
 	uint16_t lines = 0;
@@ -275,7 +251,8 @@ int group_stage_make(struct group_stage *stage, struct group_table **table, uint
 	*lines |= lines_of(*table);
 	for (uint32_t i = 0; i < (*table)->n; i++)
 		if ((*table)->all[i]->type == GROUP_SELECT)
-			stage->bridge->has_new_bits |= add_bits(stage->bridge, (*table)->all[i]);
+			stage->bridge->has_new_bits |=
+				cache_bits_add_choice(stage->bridge->bits, (*table)->all[i]);
 	return 0;
 }
 

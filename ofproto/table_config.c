@@ -7,6 +7,7 @@
 #include "datapath/cache.h"
 #include "flowtable/table_cost.h"
 #include "ofproto/bridge_internal.h"
+#include "ofproto/bundle_internal.h"
 #include "ofproto/flow_mod.h"
 #include "ofproto/learn.h"
 
@@ -170,6 +171,11 @@ void bridge_tables_exit(struct bridge *bridge)
 	}
 }
 
+void table_count_evicted(struct bridge *bridge, uint8_t table_id)
+{
+	bridge->tables[table_id]->n_evicted++;
+}
+
 // --- Limits ---
 
 bool table_limits_apply(const struct bridge *bridge, uint8_t table_id)
@@ -198,6 +204,19 @@ static int refuse(const struct bridge *bridge, uint8_t table_id, struct error *e
 		table_id, *name ? " (" : "", name, *name ? ")" : "", bridge->name, config->limit);
 }
 
+// The flow that goes first. Those that a bundle takes out are gone already, but for packets.
+static struct flow *choose(struct bridge *bridge, uint8_t table_id)
+{
+	const struct table_state *state = bridge->tables[table_id];
+	struct flow *flow;
+
+	if (!state->eviction || !state->config.limit)
+		return NULL;
+	while ((flow = eviction_choose(state->eviction)) && flow->state == FLOW_DYING)
+		timeout_withdraw(bridge, flow);
+	return flow;
+}
+
 int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error *error)
 {
 	struct table_state *state = bridge->tables[table_id];
@@ -205,13 +224,15 @@ int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error
 	if (!table_limits_apply(bridge, table_id))
 		return 0;
 	while (size_of(bridge, table_id) >= state->config.limit) {
-		// What a bundle takes out stays until packets see the bundle: it makes no room.
-		struct flow *flow = state->eviction && state->config.limit && !bridge->bundle
-					    ? eviction_choose(state->eviction)
-					    : NULL;
+		struct flow *flow = choose(bridge, table_id);
 
 		if (!flow)
 			return refuse(bridge, table_id, error);
+		if (bridge->bundle) {
+			if (bundle_evict_flow(bridge->bundle, flow) < 0)
+				return error_set(error, ENOMEM, "out of memory");
+			continue;
+		}
 		state->n_evicted++;
 		flow_mod_expire(bridge, flow, FLOW_REMOVED_EVICTION);
 	}

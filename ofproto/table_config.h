@@ -55,6 +55,8 @@ int table_limits_check(const struct bridge *bridge, const struct flow_change *ch
 // One more flow is to come into the table, and takes no other's place: evict one, or say why it
 // cannot come. 0 or -ENOSPC.
 int table_limits_make_room(struct bridge *bridge, uint8_t table_id, struct error *error);
+// A flow that had to make room in a bundle is out for good.
+void table_count_evicted(struct bridge *bridge, uint8_t table_id);
 // Would lookups in the table cost more than they may with this flow, which is new? 0 or -ENOSPC.
 int table_limits_check_cost(const struct bridge *bridge, const struct flow *flow,
 			    struct error *error);

@@ -38,6 +38,14 @@ int timeout_offer(struct bridge *bridge, struct flow_timer *timer)
 	return timer->eviction ? 0 : -ENOMEM;
 }
 
+void timeout_withdraw(struct bridge *bridge, struct flow *flow)
+{
+	struct flow_timer *timer = &bridge->timers[flow->timer_slot];
+
+	eviction_remove(bridge->tables[flow->table_id]->eviction, timer->eviction);
+	timer->eviction = NULL;
+}
+
 int timeout_add(struct bridge *bridge, struct flow *flow)
 {
 	flow->timer_slot = NO_SLOT;

@@ -247,13 +247,21 @@ void frame_fd_fill_status(const struct netif_state *state, struct vport_status *
 	memcpy(status->mac, state->mac, sizeof(status->mac));
 }
 
-static int setting_error(struct vport *vport, const char *what, int ret, struct error *error)
+// `command` sets it with ip-link(8), `instead` is what else would do.
+static int setting_error(struct vport *vport, const char *what, const char *command,
+			 const char *instead, int ret, struct error *error)
 {
+	const struct frame_fd *port = (const struct frame_fd *)vport;
+
+	if (ret == -ENODEV && __atomic_load_n(&port->gone, __ATOMIC_RELAXED))
+		return error_set(error, ENODEV,
+				 "interface '%s' was deleted: delete the port, or add it anew",
+				 vport->name);
 	if (ret == -ENODEV)
 		return error_set(error, ENODEV,
-				 "interface '%s' is gone or in another network namespace: its %s "
-				 "can only be set there",
-				 vport->name, what);
+				 "interface '%s' is in another network namespace, where the switch "
+				 "cannot set its %s: do that with ip -n NAMESPACE link set %s %s%s",
+				 vport->name, what, vport->name, command, instead);
 	return error_set(error, -ret, "cannot set the %s of interface '%s': %s", what, vport->name,
 			 strerror(-ret));
 }
@@ -263,7 +271,7 @@ int frame_fd_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)
 	int ret = netif_set_mtu(((struct frame_fd *)vport)->ifindex, mtu);
 
 	if (ret)
-		return setting_error(vport, "MTU", ret, error);
+		return setting_error(vport, "MTU", "mtu BYTES", "", ret, error);
 	vport->mtu = mtu;
 	return 0;
 }
@@ -272,5 +280,8 @@ int frame_fd_set_admin(struct vport *vport, bool up, struct error *error)
 {
 	int ret = netif_set_up(((struct frame_fd *)vport)->ifindex, up);
 
-	return ret ? setting_error(vport, "state", ret, error) : 0;
+	if (!ret)
+		return 0;
+	return setting_error(vport, "state", up ? "up" : "down",
+			     up ? "" : ", or tell the port no-receive and no-forward", ret, error);
 }

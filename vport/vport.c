@@ -183,9 +183,8 @@ static bool status_refresh(struct vport *vport)
 		  new.mtu != old->mtu || new.ifindex != old->ifindex ||
 		  new.problem != old->problem || new.offloads_rx != old->offloads_rx ||
 		  new.offloads_tx != old->offloads_tx || memcmp(new.mac, old->mac, sizeof(new.mac));
-	// Workers look into the same cache line.
-	if (differs || new.stopped != old->stopped || new.refused_peers != old->refused_peers ||
-	    new.driver != old->driver)
+	// Workers look into the same cache line. (The padding is the old one's, too.)
+	if (memcmp(&new, old, sizeof(new)))
 		*old = new;
 	return differs;
 }

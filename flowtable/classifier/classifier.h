@@ -17,12 +17,14 @@
 #include "flowtable/flow.h"
 
 // A sub-classifier; each template extends it.
+struct chain_index;
 struct classifier {
 	const struct classifier_template *template;
 	uint8_t id; // enum classifier_template_id: how workers find the lookup function
 	uint32_t n_flows;
 	uint32_t n_masks;
 	uint32_t n_expected; // how many will be inserted soon: what grows now leaves room for them
+	struct chain_index *chains; // of flows with equal matches that are long (chain.h); or NULL
 };
 
 // Results of a lookup under way: flow[i] is the best so far or NULL, rank[i] its rank or 0.
@@ -54,6 +56,8 @@ struct classifier_template {
 	void (*remove)(struct classifier *classifier, struct flow *flow);
 	void (*replace)(struct classifier *classifier, struct flow *old, struct flow *flow);
 	size_t (*memory)(const struct classifier *classifier);
+	// The flow is about to be inserted. NULL: nothing to gain.
+	void (*prefetch)(const struct classifier *classifier, const struct flow *flow);
 };
 
 enum classifier_template_id {

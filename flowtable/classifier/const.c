@@ -15,7 +15,7 @@ static int const_insert(struct classifier *classifier, struct flow *flow)
 {
 	struct classifier_constant *constant = (struct classifier_constant *)classifier;
 
-	rcu_publish(&constant->head, chain_insert(constant->head, flow));
+	rcu_publish(&constant->head, chain_insert(classifier, constant->head, flow));
 	classifier->n_flows++;
 	return 0;
 }
@@ -24,7 +24,7 @@ static void const_remove(struct classifier *classifier, struct flow *flow)
 {
 	struct classifier_constant *constant = (struct classifier_constant *)classifier;
 
-	rcu_publish(&constant->head, chain_remove(constant->head, flow));
+	rcu_publish(&constant->head, chain_remove(classifier, constant->head, flow));
 	classifier->n_flows--;
 }
 
@@ -32,7 +32,14 @@ static void const_replace(struct classifier *classifier, struct flow *old, struc
 {
 	struct classifier_constant *constant = (struct classifier_constant *)classifier;
 
-	rcu_publish(&constant->head, chain_replace(constant->head, old, flow));
+	rcu_publish(&constant->head, chain_replace(classifier, constant->head, old, flow));
+}
+
+static void const_destroy(void *classifier)
+{
+	if (classifier)
+		chains_free(classifier);
+	free(classifier);
 }
 
 static struct classifier *const_build(struct flow *const *flows, uint32_t n_flows)
@@ -59,7 +66,7 @@ const struct classifier_template classifier_const = {
 	.name = "const",
 	.suits = const_suits,
 	.build = const_build,
-	.destroy = free,
+	.destroy = const_destroy,
 	.insert = const_insert,
 	.remove = const_remove,
 	.replace = const_replace,

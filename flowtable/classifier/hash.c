@@ -54,19 +54,20 @@ static uint64_t *array_find(struct hash_array *array, uint64_t hash, const struc
 	return slot;
 }
 
-// A slot for a new key: empty, or removed and free for reuse. NULL if both buckets are full.
+// A slot that is empty, or removed and free for reuse.
+static uint64_t *bucket_find_free(struct hash_bucket *bucket)
+{
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++)
+		if (bucket->slots[i] == SLOT_EMPTY || bucket->slots[i] == SLOT_REMOVED)
+			return &bucket->slots[i];
+	return NULL;
+}
+
 uint64_t *hash_array_find_free(struct hash_array *array, uint64_t hash)
 {
-	uint32_t index[] = { hash_home(array, hash), hash_alternate(array, hash) };
+	uint64_t *slot = bucket_find_free(&array->buckets[hash_home(array, hash)]);
 
-	for (unsigned int b = 0; b < 2; b++)
-		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
-			uint64_t *slot = &array->buckets[index[b]].slots[i];
-
-			if (*slot == SLOT_EMPTY || *slot == SLOT_REMOVED)
-				return slot;
-		}
-	return NULL;
+	return slot ? slot : bucket_find_free(&array->buckets[hash_alternate(array, hash)]);
 }
 
 static void slot_publish(uint64_t *slot, uint64_t tag, const struct flow *head)
@@ -74,9 +75,41 @@ static void slot_publish(uint64_t *slot, uint64_t tag, const struct flow *head)
 	rcu_publish(slot, tag << SLOT_TAG_SHIFT | (uint64_t)(uintptr_t)head);
 }
 
-static bool array_add(struct hash_array *array, uint64_t hash, struct flow *head)
+// A slot of a full bucket whose key is at home there and now in its alternate bucket as well: lookups,
+// which ask the home first, find it before, after and in between. NULL if there is none.
+static uint64_t *bucket_move_one(struct hash_array *array, uint32_t bucket)
+{
+	uint64_t *slots = array->buckets[bucket].slots;
+
+	for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
+		const uint64_t hash = flow_hash(array, hash_slot_flow(slots[i]));
+		uint64_t *other;
+
+		if (hash_home(array, hash) != bucket)
+			continue;
+		other = bucket_find_free(&array->buckets[hash_alternate(array, hash)]);
+		if (!other)
+			continue;
+		array->n_used += *other == SLOT_EMPTY;
+		rcu_publish(other, slots[i]);
+		return &slots[i];
+	}
+	return NULL;
+}
+
+// A slot for a new key; NULL if there is no room.
+static uint64_t *array_make_room(struct hash_array *array, uint64_t hash)
 {
 	uint64_t *slot = hash_array_find_free(array, hash);
+
+	if (!slot)
+		slot = bucket_move_one(array, hash_home(array, hash));
+	return slot ? slot : bucket_move_one(array, hash_alternate(array, hash));
+}
+
+static bool array_add(struct hash_array *array, uint64_t hash, struct flow *head)
+{
+	uint64_t *slot = array_make_room(array, hash);
 
 	if (!slot)
 		return false;
@@ -201,12 +234,22 @@ static int hash_insert(struct classifier *classifier, struct flow *flow)
 	int rc = 0;
 
 	if (slot)
-		slot_publish(slot, hash_tag(hash), chain_insert(hash_slot_flow(*slot), flow));
+		slot_publish(slot, hash_tag(hash),
+			     chain_insert(classifier, hash_slot_flow(*slot), flow));
 	else
 		rc = insert_key(hashed, flow);
 	if (rc == 0)
 		classifier->n_flows++;
 	return rc;
+}
+
+static void hash_prefetch(const struct classifier *classifier, const struct flow *flow)
+{
+	const struct hash_array *array = ((const struct classifier_hashed *)classifier)->array;
+	const uint64_t hash = flow_hash(array, flow);
+
+	__builtin_prefetch(&array->buckets[hash_home(array, hash)], 1);
+	__builtin_prefetch(&array->buckets[hash_alternate(array, hash)], 1);
 }
 
 static bool bucket_has_empty(const struct hash_bucket *bucket)
@@ -235,7 +278,7 @@ static void hash_remove(struct classifier *classifier, struct flow *flow)
 
 	if (!slot)
 		return;
-	head = chain_remove(hash_slot_flow(*slot), flow);
+	head = chain_remove(classifier, hash_slot_flow(*slot), flow);
 	if (head)
 		slot_publish(slot, hash_tag(hash), head);
 	else {
@@ -252,15 +295,18 @@ static void hash_replace(struct classifier *classifier, struct flow *old, struct
 	uint64_t *slot = array_find(hashed->array, hash, old);
 
 	if (slot)
-		slot_publish(slot, hash_tag(hash), chain_replace(hash_slot_flow(*slot), old, flow));
+		slot_publish(slot, hash_tag(hash),
+			     chain_replace(classifier, hash_slot_flow(*slot), old, flow));
 }
 
 static void hash_destroy(void *classifier)
 {
 	struct classifier_hashed *hashed = classifier;
 
-	if (hashed)
+	if (hashed) {
+		chains_free(&hashed->base);
 		free(hashed->array);
+	}
 	free(hashed);
 }
 
@@ -312,4 +358,5 @@ const struct classifier_template classifier_hash = {
 	.remove = hash_remove,
 	.replace = hash_replace,
 	.memory = hash_memory,
+	.prefetch = hash_prefetch,
 };

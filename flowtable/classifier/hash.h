@@ -3,10 +3,12 @@
 // A bucket is one cache line of eight slots; a slot is one word with the flow's address and a tag
 // of 15 hash bits, so that it is published, changed and cleared by single stores. A key lives in
 // its home bucket or, if that was full, in its alternate bucket: no lookup reads more than two
-// buckets, no key ever moves, and readers need no sequence counters. A bucket that was ever full
+// buckets, and readers need no sequence counters. A bucket that was ever full
 // has no empty slot any more (removal leaves SLOT_REMOVED behind), which tells lookups that keys
-// may be in the alternate. When an insertion finds both full, or too many slots are used, a new
-// array with a new hash key is built and published; the old one is freed after a grace period.
+// may be in the alternate. When an insertion finds both full, one of their keys makes room: it moves
+// from its home to its alternate bucket, never back, so that lookups meet it on their way. If none
+// can, or too many slots are used, a new array with a new hash key is built and published; the old
+// one is freed after a grace period.
 // The hash is keyed: who chooses the keys cannot choose the buckets. Each array draws one random
 // word per word of the mask, and the hash is the sum of the products of their halves (NH, Black et
 // al., "UMAC", 1999: two different keys have the same sum with a probability of 2^-32), which many

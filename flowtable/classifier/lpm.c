@@ -133,7 +133,7 @@ static void tree_prune(struct lpm_trie *trie, const struct prefix *prefix)
 	while (n-- > 0) {
 		struct lpm_node *node = *links[n];
 
-		if (!node || node->entries || (node->child[0] && node->child[1]))
+		if (!node || node->entries.first || (node->child[0] && node->child[1]))
 			return;
 		rcu_publish(links[n], node->child[0] ? node->child[0] : node->child[1]);
 		rcu_defer(free, node);
@@ -143,7 +143,7 @@ static void tree_prune(struct lpm_trie *trie, const struct prefix *prefix)
 
 static struct flow *better(struct flow *best, const struct lpm_node *node)
 {
-	struct flow *flow = node->entries ? node->entries->flow : NULL;
+	struct flow *flow = node->entries.first ? node->entries.first->flow : NULL;
 
 	return flow && (!best || flow->rank > best->rank) ? flow : best;
 }
@@ -362,10 +362,7 @@ static void tree_free(struct lpm_node *node)
 		return;
 	tree_free(node->child[0]);
 	tree_free(node->child[1]);
-	for (struct lpm_entry *entry = node->entries, *next; entry; entry = next) {
-		next = entry->next;
-		free(entry);
-	}
+	lpm_entries_free(&node->entries);
 	free(node);
 }
 
@@ -461,30 +458,11 @@ static void trie_drop_if_empty(struct classifier_prefixes *lpm, struct lpm_trie 
 		}
 }
 
-static struct lpm_entry **entry_link(struct lpm_node *node, const struct flow *flow)
-{
-	struct lpm_entry **link = &node->entries;
-
-	while (*link && (*link)->flow != flow)
-		link = &(*link)->next;
-	return link;
-}
-
-static void entry_add(struct lpm_node *node, struct lpm_entry *entry, struct flow *flow)
-{
-	struct lpm_entry **link = &node->entries;
-
-	while (*link && (*link)->flow->rank > flow->rank)
-		link = &(*link)->next;
-	*entry = (struct lpm_entry){ .flow = flow, .next = *link };
-	rcu_publish(link, entry);
-}
-
 static int trie_insert(struct lpm_trie *trie, const struct prefix *prefix, struct flow *flow)
 {
 	struct paint paint = { .to = (uintptr_t)flow, .by_rank = true, .rank = flow->rank };
 	struct lpm_node *node = tree_find(trie, prefix);
-	const bool is_new = !node || !node->entries;
+	const bool is_new = !node || !node->entries.first;
 	struct supply supply;
 	int rc = supply_get(&supply, !node, is_new ? count_missing_blocks(trie, prefix) : 0);
 
@@ -492,7 +470,7 @@ static int trie_insert(struct lpm_trie *trie, const struct prefix *prefix, struc
 		return rc;
 	if (!node)
 		node = tree_add(trie, prefix, supply.nodes);
-	entry_add(node, supply.entry, flow);
+	lpm_entry_add(&node->entries, supply.entry, flow);
 	supply.entry = NULL;
 	if (is_new)
 		blocks_hold(trie, prefix, supply.blocks);
@@ -527,7 +505,7 @@ static int lpm_insert(struct classifier *classifier, struct flow *flow)
 static void lpm_remove(struct classifier *classifier, struct flow *flow)
 {
 	struct classifier_prefixes *lpm = (struct classifier_prefixes *)classifier;
-	struct lpm_entry **link, *entry;
+	struct lpm_entry *entry;
 	struct lpm_trie *trie;
 	struct prefix prefix;
 	struct lpm_node *node;
@@ -539,14 +517,12 @@ static void lpm_remove(struct classifier *classifier, struct flow *flow)
 	node = trie ? tree_find(trie, &prefix) : NULL;
 	if (!node)
 		return;
-	link = entry_link(node, flow);
-	entry = *link;
+	entry = lpm_entry_find(&node->entries, flow);
 	if (!entry)
 		return;
-	rcu_publish(link, entry->next);
-	rcu_defer(free, entry);
+	lpm_entry_remove(&node->entries, entry);
 	repaint(trie, node, flow, tree_best(trie, &prefix));
-	if (!node->entries) {
+	if (!node->entries.first) {
 		blocks_release(trie, &prefix);
 		tree_prune(trie, &prefix);
 	}
@@ -565,7 +541,7 @@ static void lpm_replace(struct classifier *classifier, struct flow *old, struct 
 	prefix_of(&lpm->place, old, &prefix);
 	t = trie_find(lpm, &prefix);
 	node = t < LPM_MAX_CONTEXTS ? tree_find(lpm->tries[t], &prefix) : NULL;
-	entry = node ? *entry_link(node, old) : NULL;
+	entry = node ? lpm_entry_find(&node->entries, old) : NULL;
 	if (!entry)
 		return;
 	rcu_publish(&entry->flow, flow);

@@ -29,7 +29,7 @@ struct lpm_node {
 	uint32_t bits; // host order; those behind the length are 0
 	uint32_t length;
 	struct lpm_node *child[2]; // published; by the bit behind the prefix
-	struct lpm_entry *entries; // published; NULL: only a fork
+	struct lpm_entries entries; // none: only a fork
 };
 
 struct lpm_block {

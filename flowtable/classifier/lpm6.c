@@ -226,7 +226,7 @@ static struct lpm6_node *prefix_node(const struct lpm6_trie *trie, const struct 
 
 static bool is_key(const struct lpm6_node *node)
 {
-	return node->length > 0 && (node->entries || node->n_longer);
+	return node->length > 0 && (node->entries.first || node->n_longer);
 }
 
 static int key_add(struct lpm6_trie *trie, const struct lpm6_node *node)
@@ -451,25 +451,6 @@ static void trie_drop_if_empty(struct classifier_prefixes6 *lpm, struct lpm6_tri
 		}
 }
 
-static void entry_add(struct lpm6_node *node, struct lpm_entry *entry, struct flow *flow)
-{
-	struct lpm_entry **link = &node->entries;
-
-	while (*link && (*link)->flow->rank > flow->rank)
-		link = &(*link)->next;
-	*entry = (struct lpm_entry){ .flow = flow, .next = *link };
-	rcu_publish(link, entry);
-}
-
-static struct lpm_entry **entry_link(struct lpm6_node *node, const struct flow *flow)
-{
-	struct lpm_entry **link = &node->entries;
-
-	while (*link && (*link)->flow != flow)
-		link = &(*link)->next;
-	return link;
-}
-
 // The prefix's node as a key, with its markers, so that searches find it; nothing is visible yet.
 // NULL without memory: all is as before.
 static struct lpm6_node *prefix_add(struct lpm6_trie *trie, const struct prefix *prefix,
@@ -525,7 +506,7 @@ static int trie_insert(struct lpm6_trie *trie, const struct prefix *prefix, stru
 	struct lpm6_node *node = prefix_node(trie, prefix);
 	uint8_t path[LPM6_MAX_STEPS];
 	const unsigned int n = path_to(prefix->length, path);
-	const bool is_new = n > 0 && !(node && node->entries);
+	const bool is_new = n > 0 && !(node && node->entries.first);
 	struct supply supply;
 	int rc;
 
@@ -538,7 +519,7 @@ static int trie_insert(struct lpm6_trie *trie, const struct prefix *prefix, stru
 		supply_free(&supply);
 		return -ENOMEM;
 	}
-	entry_add(node, supply.entry, flow);
+	lpm_entry_add(&node->entries, supply.entry, flow);
 	supply.entry = NULL;
 	lpm6_tree_paint(node, flow);
 	supply_free(&supply);
@@ -576,12 +557,12 @@ static int lpm6_insert(struct classifier *classifier, struct flow *flow)
 	return rc;
 }
 
-// The flow's trie, node and the link of its entry; false if it is not there.
+// The flow's trie, node and entry; false if it is not there.
 struct found {
 	struct prefix prefix;
 	struct lpm6_trie *trie;
 	struct lpm6_node *node;
-	struct lpm_entry **link;
+	struct lpm_entry *entry;
 };
 
 static bool find(const struct classifier_prefixes6 *lpm, const struct flow *flow,
@@ -597,24 +578,21 @@ static bool find(const struct classifier_prefixes6 *lpm, const struct flow *flow
 	found->node = prefix_node(found->trie, &found->prefix);
 	if (!found->node)
 		return false;
-	found->link = entry_link(found->node, flow);
-	return *found->link != NULL;
+	found->entry = lpm_entry_find(&found->node->entries, flow);
+	return found->entry != NULL;
 }
 
 static void lpm6_remove(struct classifier *classifier, struct flow *flow)
 {
 	struct classifier_prefixes6 *lpm = (struct classifier_prefixes6 *)classifier;
 	uint8_t path[LPM6_MAX_STEPS];
-	struct lpm_entry *entry;
 	struct found found;
 
 	if (!find(lpm, flow, &found))
 		return;
-	entry = *found.link;
-	rcu_publish(found.link, entry->next);
-	rcu_defer(free, entry);
+	lpm_entry_remove(&found.node->entries, found.entry);
 	lpm6_tree_repaint(found.node, flow, lpm6_tree_above(found.trie, found.node));
-	if (!found.node->entries) {
+	if (!found.node->entries.first) {
 		const unsigned int n = path_to(found.prefix.length, path);
 
 		if (n && !is_key(found.node)) {
@@ -633,7 +611,7 @@ static void lpm6_replace(struct classifier *classifier, struct flow *old, struct
 
 	if (!find((struct classifier_prefixes6 *)classifier, old, &found))
 		return;
-	rcu_publish(&(*found.link)->flow, flow);
+	rcu_publish(&found.entry->flow, flow);
 	lpm6_tree_replace(found.node, old, flow);
 }
 

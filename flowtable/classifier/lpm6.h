@@ -40,7 +40,7 @@ struct lpm6_node {
 	uint32_t length;
 	uint32_t n_longer; // prefixes that it is a marker of
 	struct lpm6_node *child[2]; // published; by the bit behind the prefix
-	struct lpm_entry *entries; // published; NULL: only a marker or a fork
+	struct lpm_entries entries; // none: only a marker or a fork
 };
 
 // In which order lengths are tried. 0: no more.

@@ -188,7 +188,7 @@ static void tree_lookup(const struct lpm6_trie *trie, struct lpm6_address addres
 	const struct lpm6_node *node = trie->top;
 
 	while (node && node_has(node, address)) {
-		const struct lpm_entry *entry = rcu_read(&node->entries);
+		const struct lpm_entry *entry = rcu_read(&node->entries.first);
 
 		for (; entry; entry = rcu_read(&entry->next)) {
 			const struct flow *flow = rcu_read(&entry->flow);

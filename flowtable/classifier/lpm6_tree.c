@@ -99,7 +99,8 @@ void lpm6_tree_prune(struct lpm6_trie *trie, struct lpm6_address address, uint32
 	while (n-- > 0) {
 		struct lpm6_node *node = *links[n];
 
-		if (!node || node->entries || node->n_longer || (node->child[0] && node->child[1]))
+		if (!node || node->entries.first || node->n_longer ||
+		    (node->child[0] && node->child[1]))
 			return;
 		rcu_publish(links[n], node->child[0] ? node->child[0] : node->child[1]);
 		rcu_defer(free, node);
@@ -134,8 +135,8 @@ void lpm6_tree_repaint(struct lpm6_node *node, const struct flow *gone, struct f
 
 	if (!node || node->best != gone)
 		return;
-	if (node->entries && (!best || node->entries->flow->rank > best->rank))
-		best = node->entries->flow;
+	if (node->entries.first && (!best || node->entries.first->flow->rank > best->rank))
+		best = node->entries.first->flow;
 	rcu_publish(&node->best, best);
 	lpm6_tree_repaint(node->child[0], gone, best);
 	lpm6_tree_repaint(node->child[1], gone, best);
@@ -156,9 +157,6 @@ void lpm6_tree_free(struct lpm6_node *node)
 		return;
 	lpm6_tree_free(node->child[0]);
 	lpm6_tree_free(node->child[1]);
-	for (struct lpm_entry *entry = node->entries, *next; entry; entry = next) {
-		next = entry->next;
-		free(entry);
-	}
+	lpm_entries_free(&node->entries);
 	free(node);
 }

@@ -96,7 +96,7 @@ static void tree_lookup(const struct lpm_trie *trie, uint32_t address, unsigned 
 	const struct lpm_node *node = rcu_read(&trie->root);
 
 	while (node && !((address ^ node->bits) & lpm_length_mask(node->length))) {
-		const struct lpm_entry *entry = rcu_read(&node->entries);
+		const struct lpm_entry *entry = rcu_read(&node->entries.first);
 
 		for (; entry; entry = rcu_read(&entry->next)) {
 			const struct flow *flow = rcu_read(&entry->flow);

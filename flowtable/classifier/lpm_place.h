@@ -3,7 +3,7 @@
 #ifndef FLOWTABLE_CLASSIFIER_LPM_PLACE_H
 #define FLOWTABLE_CLASSIFIER_LPM_PLACE_H
 
-#include "flowtable/classifier/classifier.h"
+#include "flowtable/classifier/lpm_entries.h"
 
 // The values of what flows match beside the prefix are contexts; a part has so many at most, as
 // lookups look for them one after the other.
@@ -18,13 +18,6 @@ struct lpm_place {
 	uint8_t n_words;
 	uint8_t words[KEY_WORDS];
 	uint64_t bits[KEY_WORDS];
-};
-
-// Flows of one prefix by falling rank. They have no use for flow.next, so that a flow may be in
-// another part at the same time, while it moves.
-struct lpm_entry {
-	struct flow *flow; // published
-	struct lpm_entry *next; // published
 };
 
 // The addresses whose prefixes are known.

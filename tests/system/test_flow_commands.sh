@@ -67,9 +67,29 @@ echo "table=1,actions=nonsense" >>"$dir/a"
 check "a mistake in the file is told" refused "$dir/a:2700" replace-flows "$bridge" "$dir/a"
 check "... and nothing is replaced" vsctl diff-flows "$bridge" "$dir/b"
 
+check "versions of OpenFlow may be named" equal "$(vsctl -O OpenFlow10,openflow13 parse-flow "actions=1")" \
+	" actions=output:1"
+check "... in one word" equal "$(vsctl -OOpenFlow15 parse-flow "actions=1")" " actions=output:1"
+check "... if they are some" refused "no version of OpenFlow" --protocols=OpenFlow99 parse-flow "actions=1"
 check "a flow in canonical form" equal "$(vsctl parse-flow "tcp,nw_dst=10.0.0.0/255.0.0.0,actions=2")" \
 	" tcp,nw_dst=10.0.0.0/8 actions=output:2"
 check "flows of a file" equal "$(vsctl parse-flows "$dir/b" | wc -l)" 2699
+cat >"$dir/changes" <<'END'
+modify cookie=1/0xff,cookie=7,table=2,tcp,actions=output:3
+delete_strict priority=5,tcp,tp_dst=4
+delete out_port=4
+add ip,actions=drop
+END
+vsctl parse-flows "$dir/changes" >"$dir/printed"
+check "changes of flows are printed" equal "$(cat "$dir/printed")" \
+	" modify cookie=0x1/0xff,cookie=0x7,table=2,tcp actions=output:3
+ delete_strict priority=5,tcp,tp_dst=4
+ delete out_port=4
+ ip actions=drop"
+check "... and read again" equal "$(vsctl parse-flows "$dir/printed")" "$(cat "$dir/printed")"
+check "a mistake in one is told" refused "has no actions" parse-flows - < <(
+	echo "modify ip"
+)
 { printf 'actions=output:1' && head -c 3000000 /dev/zero | tr '\0' ','; } >"$dir/long"
 check "a text without end is refused" refused "longer than" add-flows "$bridge" "$dir/long"
 

@@ -34,7 +34,7 @@ check "it passes packets" within 5 pings "$a" 10.0.0.2
 check "... through its first bucket" at_least "$(group_count 1 0)" 3
 check "... and no other" equal "$(group_count 1 1)" 0
 check "dump-groups prints it" equal "$(vsctl dump-groups "$bridge" --no-names)" \
-	" group_id=1,type=fast_failover,bucket=bucket_id:0,watch_port:2,actions=output:2,bucket=bucket_id:1,watch_port:3,actions=output:3"
+	" group_id=1,type=ff,bucket=bucket_id:0,watch_port:2,actions=output:2,bucket=bucket_id:1,watch_port:3,actions=output:3"
 must "the watched port goes away" vsctl del-port "$bridge" "$pb"
 check "packets take the other one" within 5 pings "$a" 10.0.0.2
 check "... through the second bucket" at_least "$(group_count 1 1)" 3

@@ -89,6 +89,9 @@ check "a name that reads as a number is, too" refused "begins with a digit" \
 check "mod-table takes the name away" vsctl mod-table "$bridge" nat name:
 check "... really" refused "there is no table 'nat'" add-flow "$bridge" "table=nat,actions=drop"
 
+check "the state of an interface in another namespace is set there" \
+	refused "do that with ip -n NAMESPACE link set $pa down" mod-port "$bridge" "$pa" down
+
 # ---- Eviction -----------------------------------------------------------------------------------
 
 must "table 5 evicts" vsctl del-flows "$bridge" table=5 -- set Flow_Table acl flow_limit=3 \
@@ -105,6 +108,29 @@ check "... that is" fails has_flow table=5,tcp,tp_dst=1
 check "the last with a timeout goes" vsctl add-flow "$bridge" "table=5,tcp,tp_dst=6,actions=drop"
 check "a table of permanent flows refuses" refused "no flow can be evicted" \
 	add-flow "$bridge" "table=5,tcp,tp_dst=7,actions=drop"
+must "three flows, two with a timeout" vsctl --bundle replace-flows "$bridge" - <<-END
+	table=5,tcp,tp_dst=1,hard_timeout=100,importance=2,actions=drop
+	table=5,tcp,tp_dst=2,hard_timeout=900,importance=1,actions=drop
+	table=5,tcp,tp_dst=3,actions=drop
+END
+before=$(vsctl dump-flows "$bridge" table=5 --no-stats)
+check "a bundle for which too few give way fails" refused "no flow can be evicted" \
+	--bundle add-flows "$bridge" - <<-END
+		table=5,tcp,tp_dst=4,hard_timeout=5,actions=drop
+		table=5,tcp,tp_dst=5,actions=drop
+		table=5,tcp,tp_dst=6,actions=drop
+		table=5,tcp,tp_dst=7,actions=drop
+	END
+check "... and no flow is gone" equal "$(vsctl dump-flows "$bridge" table=5 --no-stats)" "$before"
+check "a bundle evicts, its own flows as well" vsctl --bundle add-flows "$bridge" - <<-END
+	table=5,tcp,tp_dst=4,hard_timeout=5,actions=drop
+	table=5,tcp,tp_dst=5,actions=drop
+	table=5,tcp,tp_dst=6,actions=drop
+END
+check "... those with a timeout" equal "$(vsctl dump-flows "$bridge" table=5 --no-stats)" \
+	" table=acl, tcp,tp_dst=3 actions=drop
+ table=acl, tcp,tp_dst=5 actions=drop
+ table=acl, tcp,tp_dst=6 actions=drop"
 must "groups by source address" vsctl del-flows "$bridge" table=5 -- \
 	set Flow_Table acl flow_limit=4 'groups=NXM_OF_IP_SRC[]'
 for i in 1 2 3; do
@@ -199,7 +225,7 @@ check "... tells of the vacancy" grep -q "vacancy=on vacancy_down=20% vacancy_up
 	<<<"$(vsctl dump-table-desc "$bridge")"
 check "a wrong vacancy is told" refused "two percentages" mod-table "$bridge" acl vacancy:80,20
 check "dump-table-features" grep -q "set_field:.* eth_src" <<<"$(vsctl dump-table-features "$bridge")"
-check "dump-group-features" grep -q "Type fast_failover" <<<"$(vsctl dump-group-features "$bridge")"
+check "dump-group-features" grep -q "fast failover group:" <<<"$(vsctl dump-group-features "$bridge")"
 check "dump-desc" grep -q "DP Description: $bridge" <<<"$(vsctl dump-desc "$bridge")"
 must "an empty switch" vsctl del-flows "$bridge"
 vsctl add-flow "$bridge" "table=1,priority=1,in_port=$pa,actions=$pb"

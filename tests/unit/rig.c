@@ -412,6 +412,7 @@ static void set_live(struct rig *rig)
 int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, struct error *error)
 {
 	struct group *made[REF_MAX_GROUPS];
+	bool new_bits = false;
 	int code = 0;
 
 	clear_groups(rig);
@@ -425,7 +426,11 @@ int rig_set_groups(struct rig *rig, const char *const *groups, unsigned int n, s
 		made[i] = group_create(&text, NULL);
 		if (!made[i])
 			abort();
+		if (made[i]->type == GROUP_SELECT)
+			new_bits |= cache_bits_add_choice(rig->bits, made[i]);
 	}
+	if (new_bits && cache_key_publish(&rig->forwarding, rig->bits) < 0)
+		abort();
 	rig->forwarding.groups = group_table_create(made, n);
 	if (!rig->forwarding.groups)
 		abort();

@@ -537,6 +537,43 @@ static void test_hash_grows(void **state)
 		flow_free(flows[i]);
 }
 
+// Room that was made for flows that are to come is enough for them, though both places of some are
+// taken by then: others move.
+static void test_hash_fills_up(void **state)
+{
+	enum { N = 8192 * 5, FIRST = 100 };
+	static struct flow *flows[N];
+	struct classifier *classifier;
+	struct match match = { 0 };
+	size_t memory = 0;
+
+	(void)state;
+	match.mask.words[3] = UINT64_MAX;
+	for (unsigned int i = 0; i < N; i++) {
+		match.value.words[3] = i * 0x9e3779b97f4a7c15ULL;
+		flows[i] = helper_flow(&match, 5);
+	}
+	classifier = classifier_hash.build(flows, 1);
+	for (unsigned int i = 1; i < N; i++) {
+		classifier->n_expected = N - i - 1;
+		assert_int_equal(classifier_hash.insert(classifier, flows[i]), 0);
+		if (i == FIRST)
+			memory = classifier_hash.memory(classifier);
+	}
+	assert_int_equal(classifier_hash.memory(classifier), memory);
+	for (unsigned int round = 0; round < 4; round++) {
+		for (unsigned int i = 0; i < N; i++)
+			assert_ptr_equal(hash_lookup_one(classifier, i * 0x9e3779b97f4a7c15ULL),
+					 i % 4 < round ? NULL : flows[i]);
+		for (unsigned int i = round; i < N; i += 4)
+			classifier_hash.remove(classifier, flows[i]);
+	}
+	assert_int_equal(classifier->n_flows, 0);
+	classifier_hash.destroy(classifier);
+	for (unsigned int i = 0; i < N; i++)
+		flow_free(flows[i]);
+}
+
 // Keys that all want the same two buckets: insertion must go on (with another hash key) and the
 // table must not blow up.
 static void test_hash_collisions(void **state)
@@ -591,12 +628,19 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_suits),      cmocka_unit_test(test_const),
-		cmocka_unit_test(test_linear),     cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_lpm),        cmocka_unit_test(test_lpm6),
-		cmocka_unit_test(test_lpm6_tags),  cmocka_unit_test(test_reference),
-		cmocka_unit_test(test_hash_grows), cmocka_unit_test(test_hash_collisions),
-		cmocka_unit_test(test_bitvector),  cmocka_unit_test(test_bitvector_wide),
+		cmocka_unit_test(test_suits),
+		cmocka_unit_test(test_const),
+		cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_lpm),
+		cmocka_unit_test(test_lpm6),
+		cmocka_unit_test(test_lpm6_tags),
+		cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_hash_grows),
+		cmocka_unit_test(test_hash_collisions),
+		cmocka_unit_test(test_hash_fills_up),
+		cmocka_unit_test(test_bitvector),
+		cmocka_unit_test(test_bitvector_wide),
 	};
 	int n_failed = 0;
 

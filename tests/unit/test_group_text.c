@@ -75,7 +75,7 @@ static void canonical_text_comes_back(void **state)
 		  "4294967296" },
 		{ "group_id=3,type=ff,bucket=watch_port:vm1,output:1,bucket=watch_group:4,group:4,"
 		  "bucket=watch_port=LOCAL,set_field:7->reg1,resubmit(,9)",
-		  "group_id=3,type=fast_failover,bucket=bucket_id:0,watch_port:1,actions=output:1,"
+		  "group_id=3,type=ff,bucket=bucket_id:0,watch_port:1,actions=output:1,"
 		  "bucket=bucket_id:1,watch_group:4,actions=group:4,bucket=bucket_id:2,"
 		  "watch_port:LOCAL,actions=set_field:0x7->reg1,resubmit(,9)" },
 	};

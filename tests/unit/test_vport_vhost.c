@@ -548,6 +548,7 @@ static bool wait_stopped(struct vport *vport, bool stopped)
 static void stopped_round(const char *ring_options)
 {
 	char path[96], device[160];
+	struct vport_class_stats stats = { 0 };
 	struct vport_guest guest;
 	struct vport *vport;
 	struct peer peer;
@@ -597,6 +598,11 @@ static void stopped_round(const char *ring_options)
 	assert_true(guest.rings[0].size >= 256);
 	assert_true(guest.rings[0].stuck_ns >= 100 * NS_PER_MS);
 	assert_true(guest.n_regions >= 1 && guest.regions[0].size);
+	vport->class->get_stats(vport, &stats);
+	assert_true(stats.has_guest);
+	assert_int_equal(stats.guest_kicks, guest.rings[1].kicks);
+	assert_int_equal(stats.guest_interrupts,
+			 guest.rings[0].interrupts + guest.rings[1].interrupts);
 	kill(peer.pid, SIGCONT);
 	assert_true(wait_stopped(vport, false));
 	warm_up(vport);

@@ -18,6 +18,7 @@ static const struct {
 	{ "tso", OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN },
 	{ "uso", OFFLOAD_USO },
 	{ "ufo", OFFLOAD_UFO },
+	{ "gro", OFFLOAD_GRO },
 };
 
 // 1: true, 0: false, -1: not there, -EINVAL: neither.

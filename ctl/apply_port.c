@@ -189,6 +189,11 @@ static json_t *statistics(const struct bridge_port *port)
 	set_count(map, "tx_dropped", stats.tx_dropped);
 	set_count(map, "tx_errors", stats.tx_errors);
 	set_count(map, "collisions", stats.collisions);
+	set_count(map, "tx_joined", stats.tx_joined);
+	if (stats.has_guest) {
+		set_count(map, "guest_interrupts", stats.guest_interrupts);
+		set_count(map, "guest_kicks", stats.guest_kicks);
+	}
 	return map;
 }
 
@@ -206,6 +211,21 @@ static json_t *offloads_text(uint32_t offloads)
 	string = json_string(text.data ? text.data : "");
 	text_free(&text);
 	return string;
+}
+
+// What is wanted of a port and its peer does not take: done in software on the way out.
+static void fill_software(json_t *map, const struct vport *vport, const struct vport_status *status)
+{
+	const uint32_t never = OFFLOAD_ECN | OFFLOAD_UFO | OFFLOAD_GRO;
+
+	if (!vport->class->set_offloads)
+		return;
+	if (status->link_up)
+		json_object_set_new(
+			map, "tx_software",
+			offloads_text(vport->offloads_wanted & ~status->offloads_tx & ~never));
+	json_object_set_new(map, "gro",
+			    json_string(vport_offloads(vport) & OFFLOAD_GRO ? "on" : "off"));
 }
 
 static void fill_open(json_t *row, const struct bridge_port *port)
@@ -235,10 +255,12 @@ static void fill_open(json_t *row, const struct bridge_port *port)
 		set_text(row, "error", status.problem);
 	json_object_set_new(row, "statistics", statistics(port));
 	json_object_set_new(row, "status",
-			    json_pack("{s:s, s:o, s:o, s:o}", "driver_name", vport->class->type,
-				      "n_rxq", json_sprintf("%u", vport->n_rxq), "rx_offloads",
+			    json_pack("{s:s, s:o, s:o, s:o}", "driver_name",
+				      status.driver ? status.driver : vport->class->type, "n_rxq",
+				      json_sprintf("%u", vport->n_rxq), "rx_offloads",
 				      offloads_text(status.offloads_rx), "tx_offloads",
 				      offloads_text(status.offloads_tx)));
+	fill_software(json_object_get(row, "status"), vport, &status);
 	if (status.refused_peers)
 		json_object_set_new(json_object_get(row, "status"), "refused_connections",
 				    json_sprintf("%" PRIu64, status.refused_peers));

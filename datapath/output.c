@@ -47,7 +47,7 @@ void output_transmit(struct worker *worker, struct vport *vport, struct rte_mbuf
 	struct port_counters *counters = &worker->ports[vport->index];
 	uint16_t queue = (uint16_t)(worker->id % vport->n_txq);
 	uint32_t length[VECTOR_SIZE];
-	uint64_t flags = 0;
+	uint64_t flags = 0, bytes = 0;
 	uint16_t sent;
 	const bool lock = !vport->class->tx_thread_safe;
 
@@ -56,9 +56,11 @@ void output_transmit(struct worker *worker, struct vport *vport, struct rte_mbuf
 	for (unsigned int i = 0; i < n; i++) {
 		length[i] = rte_pktmbuf_pkt_len(packets[i]);
 		flags |= packets[i]->ol_flags;
+		bytes += length[i];
 	}
-	if (unlikely(flags & PACKET_OFFLOADS)) {
+	if (unlikely(flags & PACKET_OFFLOADS) || output_may_join(vport, n, bytes)) {
 		output_offloads(worker, vport, packets, n);
+		PROFILE_LEAVE(worker, SEND);
 		return;
 	}
 	if (lock)

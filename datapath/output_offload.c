@@ -1,5 +1,6 @@
 #include "datapath/output_offload.h"
 
+#include "vport/gro.h"
 #include "vport/gso.h"
 
 // What is ready to be sent to the port.
@@ -111,6 +112,8 @@ void output_offloads(struct worker *worker, struct vport *vport, struct rte_mbuf
 	struct ready ready = { .worker = worker, .vport = vport };
 	const uint32_t offloads = vport_offloads(vport);
 
+	if (offloads & OFFLOAD_GRO && n > 1)
+		n = gro_join(packets, n, offloads, &worker->ports[vport->index].tx_joined);
 	for (unsigned int i = 0; i < n; i++) {
 		struct rte_mbuf *packet = packets[i];
 

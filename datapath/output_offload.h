@@ -4,6 +4,13 @@
 #define DATAPATH_OUTPUT_OFFLOAD_H
 
 #include "datapath/worker.h"
+#include "vport/gro.h"
+
+// Is it worth looking whether packets can be joined?
+static inline bool output_may_join(const struct vport *vport, uint16_t n, uint64_t bytes)
+{
+	return n > 1 && bytes >= (uint64_t)n * GRO_WORTH && vport_offloads(vport) & OFFLOAD_GRO;
+}
 
 // Send a batch to a port, in order; takes it, and counts what is sent and what is dropped, each as
 // what it is on the wire.

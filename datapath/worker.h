@@ -37,6 +37,7 @@ struct port_counters {
 	uint64_t rx_bytes;
 	uint64_t tx_packets;
 	uint64_t tx_bytes;
+	uint64_t tx_joined; // of tx_packets: left as part of the large packet before them
 	uint64_t rx_drops[N_DROPS]; // received here, dropped for that reason
 	uint64_t tx_drops[N_DROPS]; // dropped on the way out of here
 };

@@ -197,6 +197,7 @@ static void add(struct port_counters *sum, const struct port_counters *counters)
 	sum->rx_bytes += counters->rx_bytes;
 	sum->tx_packets += counters->tx_packets;
 	sum->tx_bytes += counters->tx_bytes;
+	sum->tx_joined += counters->tx_joined;
 	for (unsigned int r = 0; r < N_DROPS; r++) {
 		sum->rx_drops[r] += counters->rx_drops[r];
 		sum->tx_drops[r] += counters->tx_drops[r];

@@ -104,6 +104,9 @@ struct bridge_port_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rx_dropped, tx_dropped, rx_errors, tx_errors, rx_missed_errors;
 	uint64_t collisions;
+	uint64_t tx_joined; // of tx_packets: left as part of a large packet
+	bool has_guest;
+	uint64_t guest_interrupts, guest_kicks; // since its driver started
 	uint64_t drops[N_DROPS]; // by reason: enum drop_reason in datapath/drop.h
 };
 void bridge_port_get_stats(const struct bridge_port *port, struct bridge_port_stats *stats);

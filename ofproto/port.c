@@ -388,6 +388,10 @@ void bridge_port_get_stats(const struct bridge_port *port, struct bridge_port_st
 	stats->rx_bytes = sum.rx_bytes;
 	stats->tx_packets = sum.tx_packets;
 	stats->tx_bytes = sum.tx_bytes;
+	stats->tx_joined = sum.tx_joined;
+	stats->has_guest = own.has_guest;
+	stats->guest_interrupts = own.guest_interrupts;
+	stats->guest_kicks = own.guest_kicks;
 	stats->rx_errors = own.rx_errors;
 	stats->rx_missed_errors = own.rx_missed_errors;
 	stats->tx_errors = own.tx_errors;

@@ -103,18 +103,12 @@ static int queues_read(const struct vport_config *config, struct queues *queues,
 	return 0;
 }
 
-static void configure_offloads(struct ethdev *ethdev, const struct rte_eth_dev_info *info,
-			       struct rte_eth_conf *conf)
+static void configure_rss(const struct ethdev *ethdev, const struct rte_eth_dev_info *info,
+			  struct rte_eth_conf *conf)
 {
-	uint64_t rss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+	const uint64_t rss =
+		(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info->flow_type_rss_offloads;
 
-	ethdev->multi_segs = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	if (ethdev->multi_segs)
-		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	if (ethdev->vport.mtu > VPORT_DEFAULT_MTU &&
-	    (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER))
-		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
-	rss &= info->flow_type_rss_offloads;
 	if (ethdev->vport.n_rxq > 1 && rss) {
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf->rx_adv_conf.rss_conf.rss_hf = rss;
@@ -142,7 +136,8 @@ static int configure(struct ethdev *ethdev, struct queues *queues, struct error 
 	if (!vport->n_rxq)
 		vport->polled = false;
 	conf.rxmode.mtu = vport->mtu;
-	configure_offloads(ethdev, &info, &conf);
+	ethdev_choose_offloads(ethdev, &info, &conf);
+	configure_rss(ethdev, &info, &conf);
 	ret = rte_eth_dev_configure(id, vport->n_rxq, ethdev->n_device_txq, &conf);
 	if (!ret)
 		ret = rte_eth_dev_adjust_nb_rx_tx_desc(id, &queues->n_rxq_desc,
@@ -217,38 +212,46 @@ static void ethdev_close(struct vport *vport)
 static uint16_t ethdev_rx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets,
 			  uint16_t n)
 {
-	return rte_eth_rx_burst(((struct ethdev *)vport)->port_id, queue, packets, n);
+	struct ethdev *ethdev = (struct ethdev *)vport;
+
+	n = rte_eth_rx_burst(ethdev->port_id, queue, packets, n);
+	return ethdev->describes && n ? ethdev_describe(ethdev, packets, n) : n;
 }
 
-// Make every packet one segment for a device that takes no others. Returns how many may be sent;
-// the first that cannot be, stops.
-static uint16_t linearize(struct ethdev *ethdev, struct rte_mbuf **packets, uint16_t n)
+static uint16_t burst(struct ethdev *ethdev, uint16_t queue, struct rte_mbuf **packets, uint16_t n)
 {
-	for (uint16_t i = 0; i < n; i++)
-		if (packets[i]->nb_segs > 1 && rte_pktmbuf_linearize(packets[i])) {
-			__atomic_fetch_add(&ethdev->tx_errors, 1, __ATOMIC_RELAXED);
-			return i;
-		}
-	return n;
+	uint16_t sent;
+
+	if (ethdev->n_device_txq == ethdev->vport.n_txq)
+		return rte_eth_tx_burst(ethdev->port_id, queue, packets, n);
+	rte_spinlock_lock(&ethdev->tx_locks[queue].lock);
+	sent = rte_eth_tx_burst(ethdev->port_id, queue, packets, n);
+	rte_spinlock_unlock(&ethdev->tx_locks[queue].lock);
+	return sent;
 }
 
 static uint16_t ethdev_tx(struct vport *vport, uint16_t queue, struct rte_mbuf **packets,
 			  uint16_t n)
 {
 	struct ethdev *ethdev = (struct ethdev *)vport;
-	uint16_t sent;
+	uint16_t done = 0;
 
-	if (!ethdev->multi_segs)
-		n = linearize(ethdev, packets, n);
-	if (ethdev->n_device_txq == vport->n_txq)
-		return rte_eth_tx_burst(ethdev->port_id, queue, packets, n);
 	if (!ethdev->n_device_txq)
 		return 0;
 	queue %= ethdev->n_device_txq;
-	rte_spinlock_lock(&ethdev->tx_locks[queue].lock);
-	sent = rte_eth_tx_burst(ethdev->port_id, queue, packets, n);
-	rte_spinlock_unlock(&ethdev->tx_locks[queue].lock);
-	return sent;
+	while (done < n) {
+		const uint16_t ready =
+			ethdev_prepare(ethdev, queue, packets + done, (uint16_t)(n - done));
+		const uint16_t sent = ready ? burst(ethdev, queue, packets + done, ready) : 0;
+
+		done += sent;
+		if (sent < ready || done == n)
+			return done;
+		// What no device can be given costs itself, not those behind it.
+		__atomic_fetch_add(&ethdev->tx_errors, 1, __ATOMIC_RELAXED);
+		rte_pktmbuf_free(packets[done++]);
+	}
+	return done;
 }
 
 static void ethdev_get_status(struct vport *vport, struct vport_status *status)
@@ -267,6 +270,9 @@ static void ethdev_get_status(struct vport *vport, struct vport_status *status)
 	if (!rte_eth_macaddr_get(id, &mac))
 		memcpy(status->mac, mac.addr_bytes, sizeof(status->mac));
 	status->mtu = vport->mtu;
+	status->driver = ((struct ethdev *)vport)->driver;
+	status->offloads_rx = ((struct ethdev *)vport)->rx_offloads;
+	status->offloads_tx = vport_offloads(vport);
 }
 
 static void ethdev_get_stats(struct vport *vport, struct vport_class_stats *stats)
@@ -276,7 +282,8 @@ static void ethdev_get_stats(struct vport *vport, struct vport_class_stats *stat
 
 	if (rte_eth_stats_get(ethdev->port_id, &counts))
 		return;
-	stats->rx_errors = counts.ierrors + counts.rx_nombuf;
+	stats->rx_errors = counts.ierrors + counts.rx_nombuf +
+			   __atomic_load_n(&ethdev->rx_errors, __ATOMIC_RELAXED);
 	stats->rx_missed_errors = counts.imissed;
 	stats->tx_errors = counts.oerrors + __atomic_load_n(&ethdev->tx_errors, __ATOMIC_RELAXED);
 }
@@ -317,5 +324,6 @@ const struct vport_class vport_class_dpdk = {
 	.get_status = ethdev_get_status,
 	.get_stats = ethdev_get_stats,
 	.set_mtu = ethdev_set_mtu,
+	.set_offloads = ethdev_set_offloads,
 	.set_admin = ethdev_set_admin,
 };

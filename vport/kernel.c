@@ -203,7 +203,8 @@ static int xdp_open(struct vport *vport, const struct vport_config *config, stru
 // whatever it brings itself, but UDP to be cut only since Linux 6.2.
 static void kernel_set_offloads(struct vport *vport)
 {
-	frame_fd_publish_offloads((struct frame_fd *)vport, vport->offloads_wanted & ~OFFLOAD_UFO,
+	frame_fd_publish_offloads((struct frame_fd *)vport,
+				  vport->offloads_wanted & ~(OFFLOAD_UFO | OFFLOAD_GRO),
 				  vport->offloads_wanted & ~(OFFLOAD_UFO | OFFLOAD_USO));
 }
 

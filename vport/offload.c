@@ -161,12 +161,15 @@ static uint64_t checksum_flag(const struct headers *headers)
 
 // --- Checksums ---
 
+static bool is_tcp(const struct rte_mbuf *packet)
+{
+	return (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM;
+}
+
 static uint8_t *checksum_field(struct rte_mbuf *packet)
 {
-	const bool tcp = (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM;
-
 	return rte_pktmbuf_mtod_offset(packet, uint8_t *,
-				       packet->l2_len + packet->l3_len + (tcp ? 16 : 6));
+				       packet->l2_len + packet->l3_len + (is_tcp(packet) ? 16 : 6));
 }
 
 // From the TCP or UDP header to the end of the IP packet.
@@ -260,11 +263,22 @@ void offload_complete(struct rte_mbuf *packet)
 
 	memcpy(field, &pseudo, sizeof(pseudo));
 	checksum = (uint16_t)~sum_packet(packet, packet->l2_len + packet->l3_len, length);
-	// Zero would mean "none" to UDP, and both forms of zero are equal to everybody else.
-	if (!checksum)
+	// Zero would mean "none" to UDP. TCP keeps it, as senders do.
+	if (!checksum && !is_tcp(packet))
 		checksum = 0xffff;
 	memcpy(field, &checksum, sizeof(checksum));
 	packet->ol_flags &= ~(RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
+}
+
+bool offload_tcp_is_right(const struct rte_mbuf *packet, uint32_t l2, uint32_t l3)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(packet, const uint8_t *, l2);
+	const uint32_t length = packet->pkt_len - l2 - l3;
+	uint32_t sum = length + IPPROTO_TCP;
+
+	sum = ip[0] >> 4 == 6 ? add_bytes(sum, ip + 8, 32) : add_bytes(sum, ip + 12, 8);
+	sum += rte_be_to_cpu_16(sum_packet(packet, l2 + l3, length));
+	return fold(sum) == 0xffff;
 }
 
 // Wherever its two bytes lie.
@@ -507,7 +521,8 @@ uint32_t offload_sensible(uint32_t offloads)
 {
 	if (!(offloads & OFFLOAD_CHECKSUM))
 		return 0;
-	return offloads & (OFFLOAD_TSO4 | OFFLOAD_TSO6) ? offloads : offloads & ~OFFLOAD_ECN;
+	return offloads & (OFFLOAD_TSO4 | OFFLOAD_TSO6) ? offloads
+							: offloads & ~(OFFLOAD_ECN | OFFLOAD_GRO);
 }
 
 void offload_format(uint32_t offloads, struct text *text)
@@ -515,6 +530,7 @@ void offload_format(uint32_t offloads, struct text *text)
 	static const char *const names[] = { "checksum", "tso4", "tso6", "ecn", "uso", "ufo" };
 	const char *space = "";
 
+	offloads &= OFFLOAD_ALL & ~OFFLOAD_GRO;
 	for (unsigned int i = 0; i < RTE_DIM(names); i++)
 		if (offloads & 1u << i) {
 			text_addf(text, "%s%s", space, names[i]);

@@ -37,7 +37,9 @@
 #define OFFLOAD_USO (1u << 4) // UDP, one datagram each
 #define OFFLOAD_UFO (1u << 5) // UDP, fragments of one datagram
 
-#define OFFLOAD_ALL 0x3fu
+#define OFFLOAD_GRO (1u << 6) // no promise of a peer: small TCP is joined for it (gro.h)
+
+#define OFFLOAD_ALL 0x7fu
 
 struct text;
 struct virtio_net_hdr;
@@ -114,7 +116,11 @@ void offload_to_virtio(struct rte_mbuf *packet, struct virtio_net_hdr *header);
 // Compute the checksum that was left undone. Changes the packet's bytes; not for large packets.
 void offload_complete(struct rte_mbuf *packet);
 
-// Those of `offloads` that make sense together: all need checksums, and ECN needs TSO.
+// Is the TCP checksum right of a packet whose TCP header is behind l2 + l3 bytes and that ends with its
+// IP packet?
+bool offload_tcp_is_right(const struct rte_mbuf *packet, uint32_t l2, uint32_t l3);
+
+// Those of `offloads` that make sense together: all need checksums, ECN and joining need TSO.
 uint32_t offload_sensible(uint32_t offloads);
 
 // "checksum tso4 tso6", or "none".

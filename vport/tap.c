@@ -137,7 +137,7 @@ void tap_set_offloads(struct vport *vport)
 		if (ioctl(port->fd, TUNSETOFFLOAD, flags & ~TUN_F_USO))
 			offloads = 0;
 	}
-	frame_fd_publish_offloads(port, offloads, offloads);
+	frame_fd_publish_offloads(port, offloads & ~OFFLOAD_GRO, offloads);
 }
 
 int tap_open_device(struct vport *vport, bool exclusive, struct error *error)

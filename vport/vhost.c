@@ -258,7 +258,7 @@ static void vhost_get_status(struct vport *vport, struct vport_status *status)
 
 		vhost_door_get_status(port->door, &door);
 		refusal = door_problem(port, &door, up);
-		if (refusal)
+		if (refusal && !port->insists)
 			status->problem = refusal;
 		status->refused_peers = door.refused;
 	}
@@ -269,6 +269,7 @@ static void vhost_get_stats(struct vport *vport, struct vport_class_stats *stats
 {
 	stats->rx_errors =
 		__atomic_load_n(&((struct vhost_port *)vport)->rx_errors, __ATOMIC_RELAXED);
+	vhost_count_guest((struct vhost_port *)vport, stats);
 }
 
 static int vhost_set_mtu(struct vport *vport, unsigned int mtu, struct error *error)

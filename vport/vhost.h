@@ -82,6 +82,10 @@ struct vhost_port {
 	bool server;
 	bool registered; // with the library; main thread
 	uint64_t features; // that the guest accepted; published with vid
+	// Which process that was, and which one talks to us now (vhost_offload.c); 0: not known.
+	uint64_t promised;
+	int promised_pid, peer_pid;
+	bool insists; // the guest left because something that it has was switched off
 	uint64_t rx_errors; // packets whose header lies; any worker adds
 	struct vhost_port *next; // in the list of all vhost ports
 	struct vhost_queue queues[VPORT_MAX_QUEUES];
@@ -156,6 +160,9 @@ bool vhost_calls_defer(struct vhost_port *port, struct vhost_queue *queue);
 void vhost_calls_poll(struct vhost_queue *queue);
 void vhost_calls_sleep(struct vhost_queue *queue, bool asleep);
 
+// vhost_guest.c. Main thread: interrupts and kicks.
+void vhost_count_guest(struct vhost_port *port, struct vport_class_stats *stats);
+
 // vhost_nudge.c. Main thread: make the library look at a socket that it has begun to listen on.
 void vhost_nudge(const char *private_path);
 
@@ -163,6 +170,13 @@ void vhost_nudge(const char *private_path);
 // and what follows from those that the guest accepted (main, or events thread under its lock).
 uint64_t vhost_hidden_features(const struct vhost_port *port);
 void vhost_set_offloads(struct vport *vport);
+// Features that were switched off and that the process at the other end was not promised before.
+uint64_t vhost_missed_features(const struct vhost_port *port);
+// From now on the library does not offer these. Not under the events lock, which the library's own
+// locks come before.
+void vhost_hide(const struct vhost_port *port, uint64_t hidden);
+// Door's thread: who is at the other end of `socket`.
+void vhost_note_peer(struct vport *vport, int socket);
 void vhost_publish_offloads(struct vhost_port *port);
 void vhost_fill_offloads(const struct vhost_port *port, struct vport_status *status);
 // Worker. Turn what the library says of received packets into our words, and take those out that

@@ -170,6 +170,9 @@ static void destroy_connection(int vid)
 		port->disconnected_ns = clock_monotonic_ns();
 		devices[vid].port = NULL;
 		port->migrating = false;
+		// QEMU itself ends the connection when it does not find what its guest has.
+		if (port->seen == VHOST_SEEN_ANY && vhost_missed_features(port))
+			port->insists = true;
 		vport_mark_changed(&port->vport);
 	}
 	pthread_mutex_unlock(&events_lock);
@@ -207,6 +210,9 @@ static int new_device(int vid)
 		port->started_ns = clock_monotonic_ns();
 		port->memory_private = -1;
 		__atomic_store_n(&port->features, features, __ATOMIC_RELAXED);
+		port->promised = features;
+		port->promised_pid = __atomic_load_n(&port->peer_pid, __ATOMIC_RELAXED);
+		port->insists = false;
 		vhost_publish_offloads(port);
 		rcu_publish(&port->vid, vid);
 		for (unsigned int queue = 0; queue < VPORT_MAX_QUEUES; queue++)

@@ -98,6 +98,22 @@ static uint64_t count_kicks(int fd)
 	return kicks;
 }
 
+void vhost_count_guest(struct vhost_port *port, struct vport_class_stats *stats)
+{
+	stats->has_guest = true;
+	vhost_events_lock();
+	for (unsigned int i = 0; port->vid != VHOST_NO_DEVICE && i < port->vport.n_rxq; i++) {
+		const struct vhost_queue *queue = &port->queues[i];
+		const uint64_t kicks = count_kicks(queue->kick_fd);
+
+		stats->guest_interrupts +=
+			__atomic_load_n(&queue->tx_interrupts, __ATOMIC_RELAXED) +
+			__atomic_load_n(&queue->rx_interrupts, __ATOMIC_RELAXED);
+		stats->guest_kicks += kicks == VPORT_GUEST_UNKNOWN ? 0 : kicks;
+	}
+	vhost_port_unlock();
+}
+
 // Packed rings: the driver says always, never, or at one descriptor.
 static bool packed_wants(const struct rte_vhost_vring *vring)
 {

@@ -12,6 +12,7 @@
 
 // Numbers of the vhost-user protocol.
 enum {
+	REQUEST_GET_FEATURES = 1,
 	REQUEST_SET_FEATURES = 2,
 	REQUEST_SET_MEM_TABLE = 5,
 	REQUEST_SET_VRING_CALL = 13,
@@ -36,6 +37,32 @@ static void remember(int vid, uint32_t seen)
 	port->seen |= VHOST_SEEN_ANY | seen;
 	if (seen & VHOST_SEEN_FEATURES)
 		port->features_ns = clock_monotonic_ns();
+	vhost_port_unlock();
+}
+
+// What was switched off is not offered, but to a guest that has it already.
+static void offer_features(int vid)
+{
+	struct vhost_port *port = vhost_port_lock(vid);
+
+	uint64_t missed;
+
+	if (!port)
+		return;
+	missed = vhost_missed_features(port);
+	vhost_port_unlock();
+	// It stays as long as one of its messages is looked at.
+	vhost_hide(port, missed);
+}
+
+// The library refuses what it does not offer; the reason is worth more than that.
+static void choose_features(int vid, const struct message *message)
+{
+	struct vhost_port *port = vhost_port_lock(vid);
+
+	if (!port)
+		return;
+	port->insists = message->number & vhost_missed_features(port);
 	vhost_port_unlock();
 }
 
@@ -89,7 +116,12 @@ static enum rte_vhost_msg_result before(int vid, void *argument)
 	case REQUEST_GET_QUEUE_NUM:
 		remember(vid, 0);
 		return answer_queue_number(vid, message);
+	case REQUEST_GET_FEATURES:
+		remember(vid, 0);
+		offer_features(vid);
+		break;
 	case REQUEST_SET_FEATURES:
+		choose_features(vid, message);
 		remember(vid, VHOST_SEEN_FEATURES);
 		break;
 	case REQUEST_SET_MEM_TABLE:

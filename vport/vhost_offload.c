@@ -2,10 +2,13 @@
 // section 5.1.3).
 //
 // A feature is negotiated when the guest's driver starts, so that what is switched off later still
-// comes from a guest that was promised it; what goes to the guest follows at once.
+// comes from a guest that was promised it; what goes to the guest follows at once. A guest whose
+// connection ends meanwhile insists on what it has: the process that had it is offered it again.
 #include "vport/vhost.h"
 
 #include <linux/virtio_net.h>
+#include <sys/socket.h>
+
 #include <rte_vhost.h>
 
 #define FEATURE(name) (1ULL << VIRTIO_NET_F_##name)
@@ -30,7 +33,7 @@ static const struct feature {
 
 uint64_t vhost_hidden_features(const struct vhost_port *port)
 {
-	const uint32_t wanted = port->vport.offloads_wanted;
+	const uint32_t wanted = __atomic_load_n(&port->vport.offloads_wanted, __ATOMIC_RELAXED);
 	uint64_t hidden = NEVER;
 
 	for (unsigned int i = 0; i < RTE_DIM(from_guest); i++)
@@ -52,29 +55,52 @@ static uint32_t offloads_of(uint64_t features, const struct feature *known, unsi
 void vhost_publish_offloads(struct vhost_port *port)
 {
 	const uint64_t features = __atomic_load_n(&port->features, __ATOMIC_RELAXED);
-	const uint32_t offloads = offloads_of(features, to_guest, RTE_DIM(to_guest));
+	const uint32_t offloads = offloads_of(features, to_guest, RTE_DIM(to_guest)) | OFFLOAD_GRO;
 	const uint32_t wanted = __atomic_load_n(&port->vport.offloads_wanted, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&port->vport.offloads, offload_sensible(offloads & wanted),
 			 __ATOMIC_RELAXED);
 }
 
-void vhost_set_offloads(struct vport *vport)
+void vhost_hide(const struct vhost_port *port, uint64_t hidden)
 {
-	struct vhost_port *port = (struct vhost_port *)vport;
-	const uint64_t hidden = vhost_hidden_features(port);
-	uint64_t all = NEVER;
+	uint64_t all = 0;
 
-	vhost_publish_offloads(port);
-	if (!port->registered)
-		return;
+	hidden |= NEVER;
 	for (unsigned int i = 0; i < RTE_DIM(from_guest); i++)
 		all |= from_guest[i].feature;
 	for (unsigned int i = 0; i < RTE_DIM(to_guest); i++)
 		all |= to_guest[i].feature;
-	// For the next guest that connects.
 	rte_vhost_driver_enable_features(port->private_path, all & ~hidden);
 	rte_vhost_driver_disable_features(port->private_path, hidden);
+}
+
+void vhost_set_offloads(struct vport *vport)
+{
+	struct vhost_port *port = (struct vhost_port *)vport;
+
+	vhost_publish_offloads(port);
+	// For the next guest that connects.
+	if (port->registered)
+		vhost_hide(port, vhost_hidden_features(port));
+}
+
+uint64_t vhost_missed_features(const struct vhost_port *port)
+{
+	const int pid = __atomic_load_n(&port->peer_pid, __ATOMIC_RELAXED);
+	const uint64_t promised = pid && pid == port->promised_pid ? port->promised : 0;
+
+	return vhost_hidden_features(port) & ~NEVER & ~promised;
+}
+
+void vhost_note_peer(struct vport *vport, int socket)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		peer.pid = 0;
+	__atomic_store_n(&((struct vhost_port *)vport)->peer_pid, peer.pid, __ATOMIC_RELAXED);
 }
 
 void vhost_fill_offloads(const struct vhost_port *port, struct vport_status *status)

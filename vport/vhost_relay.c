@@ -57,6 +57,7 @@ struct vhost_relay *relay_new(struct vhost_door *door, int peer, uint64_t now_ns
 	relay->kind = DOOR_WATCH_PEER;
 	relay->door = door;
 	relay->peer = peer;
+	vhost_note_peer(door->vport, peer);
 	relay->library = -1;
 	relay->opened_ns = relay->counted_ns = now_ns;
 	relay->credit = RATE_PER_SECOND;

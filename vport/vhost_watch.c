@@ -180,9 +180,15 @@ static const char *find_problem(struct vhost_port *port, uint64_t now_ns)
 		"memory-backend-memfd,id=mem,size=SIZE,share=on -machine memory-backend=mem "
 		"('vsctl port-guest PORT --qemu' prints all of it)";
 
+	static const char insists[] =
+		"the guest insists on offloads that were switched off since it started: start it "
+		"again, or switch them on until then (other_config: checksum, tso, ufo)";
+
 	if (port->silent_since_ns && now_ns - port->silent_since_ns >= PATIENCE_NS)
 		return "something is connected, but sends no vhost-user messages: is this the "
 		       "socket of a guest's vhost-user netdev, and no other switch attached to it?";
+	if (port->insists && port->vid == VHOST_NO_DEVICE)
+		return insists;
 	if (!port->n_connections)
 		return NULL;
 	// QEMU stops talking when it has nothing that it could share.

@@ -66,6 +66,7 @@ struct vport_status {
 	uint64_t link_resets; // how often link_up changed
 	bool stopped; // the peer is connected and takes nothing: what is sent to it is lost
 	uint64_t refused_peers; // connections that were cut off for what came over them
+	const char *driver; // of the device, where there is one below the class; static text
 	const char *problem; // a sentence why the port cannot work now, or NULL; static text
 	uint32_t offloads_rx; // OFFLOAD_*: what the peer may leave undone
 	uint32_t offloads_tx; // what may be left to it
@@ -76,6 +77,9 @@ struct vport_class_stats {
 	uint64_t rx_errors;
 	uint64_t rx_missed_errors; // lost before we could read them
 	uint64_t tx_errors;
+	bool has_guest; // the two below mean something: since the guest's driver started
+	uint64_t guest_interrupts; // that the guest got from us
+	uint64_t guest_kicks; // that we got from it, for packets that it sent
 };
 
 struct vport_class {

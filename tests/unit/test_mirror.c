@@ -464,7 +464,8 @@ static void a_vlan_gets_copies(void **state)
 	table->all = 1;
 	table->mirrors[0].output_port = OFPP_ANY;
 	table->mirrors[0].output_vlan = 100;
-	ports[2].port.vlan_tag = 100;
+	ports[2].port.vlan_mode = VLAN_ACCESS;
+	ports[2].port.vlan_tag = ports[2].port.untagged_vlan = 100;
 	make_tagged(&frame, 5);
 	send_one(&frame);
 	// Trunks 1 and 2 with the other tag and the same priority, access port 3 without.
@@ -491,7 +492,9 @@ static void a_vlan_gets_copies(void **state)
 	assert_int_equal(ports[1].sent.n, 3);
 	assert_int_equal(ports[0].sent.n + ports[2].sent.n, 0);
 	check_conservation();
+	ports[2].port.vlan_mode = VLAN_TRUNK;
 	ports[2].port.vlan_tag = -1;
+	ports[2].port.untagged_vlan = 0;
 	take_flow(flow);
 }
 
